@@ -15,5 +15,6 @@ attributes:
   diff_mode:
     description: Returns what the object was and what it becomes.
   idempotent:
-    description: A second run with the same options changes nothing, unless something else changed the server meanwhile.
+    description: A second run with the same options changes nothing, unless something else changed the server
+      meanwhile.
 """

@@ -39,8 +39,8 @@ options:
     type: str
   ssl_mode:
     description:
-      - How far TLS is demanded of a connection by TCP. Anything weaker than the default lets someone in between read or
-        take over the connection.
+      - How far TLS is demanded of a connection by TCP. Anything weaker than the default lets someone in between
+        read or take over the connection.
     type: str
     default: verify-full
     choices: [disable, allow, prefer, require, verify-ca, verify-full]
@@ -62,8 +62,8 @@ options:
     description:
       - Further keywords of libpq, which win over the other options, for example C(passfile), C(connect_timeout), or
         C(options) with V(-c role=owner) to act as another role.
-      - By default C(connect_timeout) is 20 seconds, and keepalives and C(tcp_user_timeout) end a connection whose other
-        side is gone after about a minute.
+      - By default C(connect_timeout) is 20 seconds, and keepalives and C(tcp_user_timeout) end a connection whose
+        other side is gone after about a minute.
     type: dict
     default: {}
 requirements:

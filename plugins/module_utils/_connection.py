@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._conninfo import (
@@ -23,6 +24,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._conninfo impor
     shown,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import (
+    extensions,
     psycopg2,
     sql,
 )
@@ -38,7 +40,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._versions impor
 Row = dict[str, Any]
 
 # Where Debian's and the upstream build put the socket; psycopg2-binary knows only the second.
-_SOCKET_DIRECTORIES = ("/var/run/postgresql", "/tmp")
+_SOCKET_DIRECTORIES = ("/var/run/postgresql", "/tmp")  # noqa: S108
 
 # A link that goes dark must end in an error, not in a task that hangs for two hours.
 _PATIENCE = {
@@ -101,7 +103,7 @@ def _socket_directory(port: str) -> str:
     if "PGHOST" in os.environ:
         return ""
     for directory in _SOCKET_DIRECTORIES:
-        if os.path.exists(os.path.join(directory, ".s.PGSQL." + port)):
+        if Path(directory, f".s.PGSQL.{port}").exists():
             return directory
     return _SOCKET_DIRECTORIES[0]
 
@@ -191,7 +193,7 @@ class Session:
         for _attempt in attempts(seconds):
             if next(iter(self.rows(statement)[0].values())):
                 return
-        raise ReplicationError("Waited %d s, and still %s." % (seconds, what))
+        raise ReplicationError(f"Waited {seconds:g} s, and still {what}.")
 
     def _finish(self, commit: Any) -> None:
         try:
@@ -227,8 +229,9 @@ class Session:
 
     def _sentence(self, exc: Any) -> ReplicationError:
         if exc.pgcode is None:
+            lost = hide(describe(None, str(exc)), self._conninfo.secrets())
             return ReplicationError(
-                f"The connection to the server was lost: {hide(describe(None, str(exc)), self._conninfo.secrets())} Run the task again when it is back."
+                f"The connection to the server was lost: {lost} Run the task again when it is back."
             )
         return ServerError(
             describe(
@@ -255,9 +258,9 @@ def attempts(seconds: float) -> Iterator[int]:
         pause = min(pause * 1.5, 0.5)
 
 
-def _connect(conninfo: Conninfo) -> Any:
+def _connect(conninfo: Conninfo) -> extensions.connection:
     try:
-        connection = psycopg2.connect(**conninfo)
+        connection = psycopg2.connect(conninfo.dsn())
     except UnicodeError:
         raise ReplicationError(
             "Cannot connect: the server's answer is in an encoding that cannot be read;"
@@ -272,82 +275,65 @@ def _connect(conninfo: Conninfo) -> Any:
 
 
 # What libpq or the server says at connect, and what to do about it. The first that fits counts.
-_CONNECT_ADVICE = (
-    (
-        r"Connection refused|No such file or directory.*\n?.*Is the server running",
-        "Nothing listens there: is the server running, are login_host and login_port right, and"
-        " does listen_addresses include that address?",
+_CONNECT_ADVICE = {
+    r"Connection refused|No such file or directory.*\n?.*Is the server running": (
+        "Nothing listens there: is the server running, are login_host and login_port right,"
+        " and does listen_addresses include that address?"
     ),
-    (
-        r"could not translate host name",
-        "The name cannot be resolved on the host that runs the task: check login_host and DNS.",
+    r"could not translate host name": (
+        "The name cannot be resolved on the host that runs the task: check login_host and DNS."
     ),
-    (
-        r"timeout expired|timed out|No route to host|Network is unreachable",
-        "No answer: the link is down, or a firewall drops the packets.",
+    r"timeout expired|timed out|No route to host|Network is unreachable": (
+        "No answer: the link is down, or a firewall drops the packets."
     ),
-    (
-        r"Peer authentication failed",
-        "A local socket admits only the operating system's user of the same name: add"
-        " become: true and become_user: %(user)s to the task, or connect by TCP with a password.",
+    r"Peer authentication failed": (
+        "A local socket admits only the operating system's user of the same name: add become:"
+        " true and become_user: %(user)s to the task, or connect by TCP with a password."
     ),
-    (
-        r"password authentication failed|no password supplied|SCRAM",
-        "Check login_user and login_password (or the passfile in connect_params).",
+    r"password authentication failed|no password supplied|SCRAM": (
+        "Check login_user and login_password (or the passfile in connect_params)."
     ),
-    (
-        r"no pg_hba.conf entry",
-        "Add a line for this user, database and address to the server's pg_hba.conf, and reload.",
+    r"no pg_hba.conf entry": (
+        "Add a line for this user, database and address to the server's pg_hba.conf, and reload."
     ),
-    (
-        r"root certificate file",
-        "Name the file of the authority that signed the server's certificate in ca_cert, or set"
-        " another ssl_mode.",
+    r"root certificate file": (
+        "Name the file of the authority that signed the server's certificate in ca_cert, or"
+        " set another ssl_mode."
     ),
-    (
-        r"does not match host name|server certificate for",
+    r"does not match host name|server certificate for": (
         "The certificate was made for another name: connect by the name that stands in it, or"
-        " have it made again.",
+        " have it made again."
     ),
-    (
-        r"certificate verify failed|self.signed certificate|unable to get local issuer",
-        "The server's certificate is not signed by the authority in ca_cert.",
+    r"certificate verify failed|self.signed certificate|unable to get local issuer": (
+        "The server's certificate is not signed by the authority in ca_cert."
     ),
-    (r"certificate has expired|certificate expired", "Renew the server's certificate."),
-    (
-        r"does not support SSL|SSL was required",
-        "Turn on ssl on the server, or set ssl_mode where the network itself is trusted.",
+    r"certificate has expired|certificate expired": ("Renew the server's certificate."),
+    r"does not support SSL|SSL was required": (
+        "Turn on ssl on the server, or set ssl_mode where the network itself is trusted."
     ),
-    (r"database .* does not exist", "Check login_db, or create the database first."),
-    (r"role .* does not exist", "Check login_user, or create the role first."),
-    (
-        r"too many (clients|connections)|remaining connection slots",
-        "The server has no connection left: raise max_connections or end idle ones.",
+    r"database .* does not exist": ("Check login_db, or create the database first."),
+    r"role .* does not exist": ("Check login_user, or create the role first."),
+    r"too many (clients|connections)|remaining connection slots": (
+        "The server has no connection left: raise max_connections or end idle ones."
     ),
-    (
-        r"starting up|shutting down|not accepting connections|recovery mode",
-        "The server is not ready: run the task again when it is.",
+    r"starting up|shutting down|not accepting connections|recovery mode": (
+        "The server is not ready: run the task again when it is."
     ),
-)
+}
 
 
 def connection_error(conninfo: Conninfo, text: str) -> str:
     """A failed connection as sentences: where to, as whom, what libpq said, what to do."""
     host = conninfo.get("host", os.environ.get("PGHOST", "the default socket"))
-    advice = next((said for sign, said in _CONNECT_ADVICE if re.search(sign, text)), "")
-    return " ".join(
-        part
-        for part in (
-            "Cannot connect to database {!r} at {} port {} as {!r}.".format(
-                conninfo.get("dbname"), host, conninfo.get("port"), conninfo.get("user")
-            ),
-            describe(None, text),
-            advice % conninfo if "%(" in advice else advice,
-        )
-        if part
+    advice = next((said for sign, said in _CONNECT_ADVICE.items() if re.search(sign, text)), "")
+    where = (
+        f"Cannot connect to database {conninfo.get('dbname')!r} at {host} port"
+        f" {conninfo.get('port')} as {conninfo.get('user')!r}."
     )
+    advice = advice.replace("%(user)s", conninfo.get("user", "postgres"))
+    return " ".join(part for part in (where, describe(None, text), advice) if part)
 
 
 def is_connection_error(text: str) -> bool:
     """Whether a text tells that a server cannot be reached or refuses the connection."""
-    return any(re.search(sign, text) for sign, _said in _CONNECT_ADVICE)
+    return any(re.search(sign, text) for sign in _CONNECT_ADVICE)

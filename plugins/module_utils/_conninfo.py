@@ -79,14 +79,21 @@ class Conninfo(Mapping[str, str]):
 
     def check_keywords(self, option: str) -> None:
         """Raise a sentence where libpq does not know a keyword."""
-        for keyword in self._keywords:
-            try:
-                extensions.make_dsn(**{keyword: ""})
-            except (psycopg2.Error, TypeError):
-                raise ReplicationError(
-                    f"{option}: {keyword!r} is not a connection keyword of libpq {psycopg2.__libpq_version__ // 10000} (host, port, dbname, user,"
-                    " sslmode, passfile, ...)."
-                ) from None
+        unknown = [keyword for keyword in self._keywords if not _is_keyword(keyword)]
+        if unknown:
+            raise ReplicationError(
+                f"{option}: {unknown[0]!r} is not a connection keyword of libpq"
+                f" {psycopg2.__libpq_version__ // 10000} (host, port, dbname, user, sslmode,"
+                " passfile, ...)."
+            )
+
+
+def _is_keyword(keyword: str) -> bool:
+    try:
+        extensions.make_dsn(**{keyword: ""})
+    except (psycopg2.Error, TypeError):
+        return False
+    return True
 
 
 def keyword_text(keyword: str, value: Any) -> str:

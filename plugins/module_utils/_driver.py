@@ -10,7 +10,6 @@ A module has to load without psycopg2, so that it can say what is missing.
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import missing_required_lib
@@ -19,25 +18,21 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import 
 
 MINIMUM_PSYCOPG2 = (2, 9)
 
-try:
+if TYPE_CHECKING:
     import psycopg2
     from psycopg2 import extensions, sql
-except ImportError:
-    if TYPE_CHECKING:
-        raise
-    psycopg2 = None
-    PSYCOPG2_ERROR = traceback.format_exc()
-
-    class extensions:  # noqa: N801
-        """Stands in for psycopg2.extensions."""
-
-    class sql:  # noqa: N801
-        """Stands in for psycopg2.sql, so that classes can be derived from it."""
-
-        Composable = object
-
 else:
-    PSYCOPG2_ERROR = ""
+    try:
+        import psycopg2
+        from psycopg2 import extensions, sql
+    except ImportError:
+        psycopg2 = extensions = None
+
+        class sql:  # noqa: N801
+            """Stands in for psycopg2.sql, so that classes can be derived from it."""
+
+            Composable = object
+
 
 __all__ = ["extensions", "psycopg2", "require_psycopg2", "sql"]
 
@@ -48,12 +43,11 @@ def require_psycopg2() -> None:
         raise ReplicationError(
             missing_required_lib(
                 "psycopg2", reason="(Debian: python3-psycopg2, PyPI: psycopg2-binary)"
-            ),
-            exception=PSYCOPG2_ERROR,
+            )
         )
-    found = psycopg2.__version__.split(" ")[0]
+    found = psycopg2.__version__.split(" ")[0]  # type: ignore[attr-defined]
     if tuple(int(part) for part in found.split(".")[:2]) < MINIMUM_PSYCOPG2:
         raise ReplicationError(
-            "psycopg2 %s is too old: %d.%d or newer is needed (PyPI: psycopg2-binary)."
-            % (found, *MINIMUM_PSYCOPG2)
+            f"psycopg2 {found} is too old: {'.'.join(map(str, MINIMUM_PSYCOPG2))} or newer is"
+            " needed (PyPI: psycopg2-binary)."
         )

@@ -41,9 +41,7 @@ def fail_with_all(problems: Iterable[str]) -> None:
     if len(told) == 1:
         raise ReplicationError(told[0])
     if told:
-        raise ReplicationError(
-            "\n".join(["%d problems, nothing was changed:" % len(told), *("- " + p for p in told)])
-        )
+        raise ReplicationError("\n- ".join([f"{len(told)} problems, nothing was changed:", *told]))
 
 
 # SQLSTATE -> what to do about it, where the server's own words leave that open.

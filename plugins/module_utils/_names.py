@@ -15,7 +15,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import 
 
 # NAMEDATALEN - 1: the server cuts longer names, and the second run would not find its own object.
 MAX_NAME_BYTES = 63
-_SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
+_SLOT_NAME = re.compile(rf"[a-z0-9_]{{1,{MAX_NAME_BYTES}}}")
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
 
@@ -34,7 +34,7 @@ def check_text(option: str, value: Any) -> None:
             check_text(f"{option} (a key)", key)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            check_text("%s[%d]" % (option, index), item)
+            check_text(f"{option}[{index}]", item)
 
 
 def check_identifier(option: str, name: str) -> str:
@@ -43,18 +43,17 @@ def check_identifier(option: str, name: str) -> str:
         raise ReplicationError(f"{option}: a name cannot be empty.")
     if len(name.encode("utf-8")) > MAX_NAME_BYTES:
         raise ReplicationError(
-            "%s: %r is longer than %d bytes, and PostgreSQL would cut it."
-            % (option, name, MAX_NAME_BYTES)
+            f"{option}: {name!r} is longer than {MAX_NAME_BYTES} bytes, and PostgreSQL would cut it."
         )
     return name
 
 
 def check_slot_name(option: str, name: str) -> str:
-    """A legal replication slot name (PostgreSQL: Replication Slots, "Querying and Manipulating")."""
+    """A legal name of a replication slot (PostgreSQL: Replication Slots)."""
     if not _SLOT_NAME.fullmatch(name):
         raise ReplicationError(
-            "%s: %r is not a replication slot name: lower-case letters, digits and underscores,"
-            " 1 to %d of them." % (option, name, MAX_NAME_BYTES)
+            f"{option}: {name!r} is not a replication slot name: lower-case letters, digits and"
+            f" underscores, 1 to {MAX_NAME_BYTES} of them."
         )
     return name
 
@@ -102,14 +101,14 @@ def parse_table_name(option: str, text: str) -> TableName:
         if position == len(text) or text[position] != ".":
             break
         position += 1
-    if position != len(text) or len(parts) not in (1, 2) or text.endswith("."):
+    if position != len(text) or not 1 <= len(parts) <= len(TableName._fields) or text.endswith("."):
         raise ReplicationError(
             f"{option}: {text!r} is not a table name: write table or schema.table, and a part that itself has"
             ' a dot or a double quote in it in double quotes ("a.b").'
         )
     for part in parts:
         check_identifier(option, part)
-    return TableName(parts[0] if len(parts) == 2 else None, parts[-1])
+    return TableName(parts[0] if parts[1:] else None, parts[-1])
 
 
 def _requote(part: str) -> str:

@@ -108,7 +108,7 @@ def _rehearse(plan: Plan, session: Session) -> None:
     if not any(statement is not None for _step, statement in rehearsed):
         return
     with session.transaction(keep=False):
-        session.rows(sql.SQL("SET LOCAL lock_timeout = '%ds'" % REHEARSAL_LOCK_SECONDS))
+        session.rows(sql.SQL(f"SET LOCAL lock_timeout = '{REHEARSAL_LOCK_SECONDS}s'"))
         for step, statement in rehearsed:
             if statement is None:
                 continue
@@ -138,15 +138,12 @@ def _run(plan: Plan, session: Session) -> None:
                     _run_step(step, session)
                     done.append(step)
         except ReplicationError as exc:
-            undone = _undo(done, session)
+            _undo(done, session)
             if done:
-                exc.result["queries"] = [
-                    session.shown(statement) for statement in Plan(done).statements()
-                ]
+                kept = Plan(done)
+                exc.result["queries"] = [session.shown(query) for query in kept.statements()]
                 exc.result["changed"] = True
-                exc.message += " What was done before it stays%s." % (
-                    ", but for what had to be set aside meanwhile" if undone else ""
-                )
+                exc.message += " What had been done before is listed in queries."
             raise exc from None
 
 
@@ -165,7 +162,7 @@ def _run_step(step: Step, session: Session) -> None:
 
 
 def _run_until_free(prelude: sql.Composable, statement: sql.Composable, session: Session) -> None:
-    refused: ServerError | None = None
+    refusal = None
     for _attempt in attempts(PATIENCE_SECONDS):
         session.rows(prelude)
         try:
@@ -173,20 +170,17 @@ def _run_until_free(prelude: sql.Composable, statement: sql.Composable, session:
         except ServerError as exc:
             if exc.sqlstate != OBJECT_IN_USE:
                 raise
-            refused = exc
+            refusal = exc
         else:
             return
-    assert refused is not None
-    raise refused
+    if refusal:
+        raise refusal
 
 
-def _undo(done: list[Step], session: Session) -> bool:
-    undone = False
+def _undo(done: list[Step], session: Session) -> None:
     for step in reversed(done):
         if step.undo is not None:
             session.rows(step.undo)
-            undone = True
-    return undone
 
 
 def _told(exc: ServerError, step: Step) -> ServerError:

@@ -35,6 +35,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._versions impor
 )
 
 BUILT_IN_PLUGIN = "pgoutput"
+LOGICAL_ON_STANDBY = 16  # the version that brought logical decoding on standbys
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class SlotServer:
     max_slots: int = 10
     used_slots: int = 0
     may_replicate: bool = True
-    position: Lsn = Lsn(0)
+    position: Lsn = Lsn(0)  # noqa: RUF009
 
 
 @dataclass(frozen=True)
@@ -278,8 +279,8 @@ class _Planner:
         elif state.active_pid is not None and not self.request.force:
             self.refuse(
                 state.slot.name,
-                "is in use by the process %d: stop its consumer, or set force to end the process"
-                % state.active_pid,
+                f"is in use by the process {state.active_pid}: stop its consumer, or set force to"
+                " end the process",
             )
 
     def drop_step(self, names: list[str], reason: str) -> Step:
@@ -323,55 +324,67 @@ class _AbsentPlanner(_Planner):
         elif slot.database not in (None, self.server.database):
             self.refuse(
                 slot.name,
-                f"belongs to the database {slot.database}, not to {self.server.database}: set login_db to it",
+                f"belongs to the database {slot.database}, not to {self.server.database}: set"
+                " login_db to it",
             )
 
 
 class _PresentPlanner(_Planner):
+    def __init__(
+        self, request: SlotRequest, server: SlotServer, found: Mapping[str, SlotState]
+    ) -> None:
+        super().__init__(request, server, found)
+        self.dropped: list[str] = []
+        self.created: list[str] = []
+        self.altered: list[tuple[Slot, Slot]] = []
+
     def plan(self) -> Plan:
-        request = self.request
-        dropped: list[str] = []
-        created: list[str] = []
-        changed: list[tuple[Slot, Slot]] = []
-        for name in request.names:
-            state = self.found.get(name)
-            wanted = self.wanted(name)
-            if state is not None and state.lost and request.on_lost == "recreate":
-                self.check_droppable(state)
-                dropped.append(name)
-                self.before[name] = {**state.slot.shown(), "lost": True}
-                state = None
-            if state is None:
-                made = self.as_created(wanted)
-                created.append(name)
-                self.after[name] = wanted.shown()
-            else:
-                made = state.slot
-                self.check_usable(state)
-                if not self.check_same(wanted, made):
-                    continue
-            if made != wanted:
-                self.check_alterable(state, wanted, made)
-                changed.append((made, wanted))
-                if state is not None:
-                    self.before[name] = made.shown()
-                    self.after[name] = wanted.shown()
-        advanced = self.advanced(created)
-        if created or dropped or changed or advanced:
+        for name in self.request.names:
+            self.consider(name)
+        advanced = self.advanced()
+        if self.created or self.altered or advanced:
             self.check_may_replicate()
-        if created:
-            self.check_creatable(len(created) - len(dropped))
+        if self.created:
+            self.check_creatable(len(self.created) - len(self.dropped))
         fail_with_all(self.problems)
 
         steps = []
-        if dropped:
-            steps.append(self.drop_step(dropped, "drop what is lost"))
-        if created:
-            steps.append(self.create_step(created))
-        steps.extend(_alter_step(made, wanted) for made, wanted in changed)
+        if self.dropped:
+            steps.append(self.drop_step(self.dropped, "drop what is lost"))
+        if self.created:
+            steps.append(self.create_step(self.created))
+        steps.extend(_alter_step(made, wanted) for made, wanted in self.altered)
         if advanced:
             steps.append(self.advance_step(advanced))
         return Plan(steps, self.before, self.after, self.warnings)
+
+    def consider(self, name: str) -> None:
+        """Note what has to be done for one slot."""
+        state = self.found.get(name)
+        wanted = self.wanted(name)
+        if state is None:
+            self.create(wanted)
+        elif not self.check_same(wanted, state.slot):
+            pass
+        elif state.lost and self.request.on_lost == "recreate":
+            self.check_droppable(state)
+            self.dropped.append(name)
+            self.before[name] = {**state.slot.shown(), "lost": True}
+            self.create(wanted)
+        elif self.check_usable(state) and state.slot != wanted:
+            self.check_alterable(wanted, state.slot)
+            self.check_not_in_use(state)
+            self.altered.append((state.slot, wanted))
+            self.before[name] = state.slot.shown()
+            self.after[name] = wanted.shown()
+
+    def create(self, wanted: Slot) -> None:
+        self.created.append(wanted.name)
+        self.after[wanted.name] = wanted.shown()
+        made = self.as_created(wanted)
+        if made != wanted:
+            self.check_alterable(wanted, made)
+            self.altered.append((made, wanted))
 
     def wanted(self, name: str) -> Slot:
         """The slot as it is asked for; what is not asked for is as it is, or as created."""
@@ -408,11 +421,12 @@ class _PresentPlanner(_Planner):
             failover=None if wanted.failover is None else False,
         )
 
-    def check_usable(self, state: SlotState) -> None:
+    def check_usable(self, state: SlotState) -> bool:
+        """Refuse, or warn of, a slot that does not do what slots are for."""
         name = state.slot.name
         if state.temporary:
             self.refuse(name, "is there, but temporary: it goes with the session that made it")
-        if state.lost:
+        elif state.lost:
             why = state.invalidation_reason or "wal_status is lost"
             if self.request.on_lost == "report":
                 self.warnings.append(f"Slot {name} is of no use any more ({why}).")
@@ -422,15 +436,18 @@ class _PresentPlanner(_Planner):
                     f"is of no use any more ({why}): its consumer has to be seeded anew. on_lost:"
                     " recreate makes the slot anew, report leaves it",
                 )
-        elif (
-            state.slot.slot_type == "physical"
-            and state.restart_lsn is None
-            and self.request.immediately_reserve
-        ):
-            self.warnings.append(
-                f"Slot {name} retains no WAL until its standby connects: it was created without"
-                " immediately_reserve."
-            )
+        else:
+            if (
+                state.slot.slot_type == "physical"
+                and state.restart_lsn is None
+                and self.request.immediately_reserve
+            ):
+                self.warnings.append(
+                    f"Slot {name} retains no WAL until its standby connects: it was created"
+                    " without immediately_reserve."
+                )
+            return True
+        return False
 
     def check_same(self, wanted: Slot, there: Slot) -> bool:
         """Refuse what no server can change in a slot."""
@@ -445,34 +462,35 @@ class _PresentPlanner(_Planner):
                 return False
         return True
 
-    def check_alterable(self, state: SlotState | None, wanted: Slot, made: Slot) -> None:
+    def check_alterable(self, wanted: Slot, made: Slot) -> None:
         for option in ("two_phase", "failover"):
             if getattr(wanted, option) == getattr(made, option):
                 continue
             missing = missing_at_alter(SLOT, option, self.server.version)
             if missing:
+                value = str(getattr(wanted, option)).lower()
                 self.refuse(
                     wanted.name,
-                    f"cannot be given {option}={str(getattr(wanted, option)).lower()}: {missing}; or drop it and create it anew",
+                    f"cannot be given {option}={value}: {missing}; or drop it and create it anew",
                 )
-        if state is None:
-            return
+
+    def check_not_in_use(self, state: SlotState) -> None:
         if state.synced and self.server.in_recovery:
-            self.refuse(wanted.name, "is synchronised from the primary: change it there")
+            self.refuse(state.slot.name, "is synchronised from the primary: change it there")
         elif state.active_pid is not None:
             self.refuse(
-                wanted.name,
-                "is in use by the process %d and cannot be altered: disable its subscription first"
-                % state.active_pid,
+                state.slot.name,
+                f"is in use by the process {state.active_pid} and cannot be altered: disable its"
+                " subscription first",
             )
 
     def check_creatable(self, more: int) -> None:
         request, server = self.request, self.server
         if server.used_slots + more > server.max_slots:
             self.problems.append(
-                "%d of %d replication slots are in use, and %d more are needed: raise"
-                " max_replication_slots (a restart), or drop slots that nothing uses."
-                % (server.used_slots, server.max_slots, more)
+                f"{server.used_slots} of {server.max_slots} replication slots are in use, and {more}"
+                " more are needed: raise max_replication_slots (a restart), or drop slots that"
+                " nothing uses."
             )
         if request.created_type == "logical":
             self.check_logical()
@@ -487,11 +505,13 @@ class _PresentPlanner(_Planner):
         request, server = self.request, self.server
         if server.wal_level != "logical":
             self.problems.append(
-                f"wal_level is {server.wal_level}: a logical slot needs logical, and a restart of the server."
+                f"wal_level is {server.wal_level}: a logical slot needs logical, and a restart of"
+                " the server."
             )
-        if server.in_recovery and server.version < 160000:
+        if server.in_recovery and server.version // 10000 < LOGICAL_ON_STANDBY:
             self.problems.append(
-                f"A logical slot on a standby needs PostgreSQL 16 or newer, this server is {version_text(server.version)}."
+                f"A logical slot on a standby needs PostgreSQL {LOGICAL_ON_STANDBY} or newer, this"
+                f" server is {version_text(server.version)}."
             )
         if server.in_recovery and request.failover:
             self.problems.append("failover: not possible for a slot created on a standby.")
@@ -518,7 +538,7 @@ class _PresentPlanner(_Planner):
         if problem:
             self.problems.append(f"copy_from: slot {name} {problem}.")
 
-    def advanced(self, created: list[str]) -> list[str]:
+    def advanced(self) -> list[str]:
         """The slots that have to move forward, checked."""
         target = self.request.advance_to
         if target is None:
@@ -527,28 +547,28 @@ class _PresentPlanner(_Planner):
             self.problems.append(
                 f"advance_to: {target} is ahead of the server, which is at {self.server.position}."
             )
-        behind = []
-        for name in self.request.names:
-            if name in created:
-                if not self.request.immediately_reserve and self.request.copy_from is None:
-                    self.problems.append("advance_to needs immediately_reserve.")
-                behind.append(name)
-                continue
-            state = self.found[name]
-            if state.lost:
-                continue
-            if state.position is None:
-                self.refuse(name, "retains no WAL yet and cannot be advanced")
-            elif state.position < target:
-                if state.active_pid is not None:
-                    self.refuse(
-                        name,
-                        "is in use by the process %d and cannot be advanced" % state.active_pid,
-                    )
-                behind.append(name)
-                self.before[name] = {**self.before.get(name, {}), "position": str(state.position)}
-                self.after[name] = {**self.after.get(name, {}), "position": str(target)}
-        return behind
+        if self.created and not self.request.immediately_reserve and not self.request.copy_from:
+            self.problems.append("advance_to: a new slot needs immediately_reserve for it.")
+        return [
+            name
+            for name in self.request.names
+            if name in self.created or self.is_behind(self.found[name], target)
+        ]
+
+    def is_behind(self, state: SlotState, target: Lsn) -> bool:
+        name = state.slot.name
+        if state.lost:
+            return False
+        if state.position is None:
+            self.refuse(name, "retains no WAL yet and cannot be advanced")
+            return False
+        if state.position >= target:
+            return False
+        if state.active_pid is not None:
+            self.refuse(name, f"is in use by the process {state.active_pid} and cannot be advanced")
+        self.before[name] = {**self.before.get(name, {}), "position": str(state.position)}
+        self.after[name] = {**self.after.get(name, {}), "position": str(target)}
+        return True
 
     def create_step(self, names: list[str]) -> Step:
         request = self.request
@@ -577,8 +597,8 @@ class _PresentPlanner(_Planner):
         return Step(
             reason="create what is missing",
             statement=sql.SQL(
-                "SELECT slot.* FROM unnest({names}) AS name, LATERAL " + function + " AS slot"
-            ).format(names=name_array(names), **arguments),
+                "SELECT slot.* FROM unnest({names}) AS name, LATERAL {call} AS slot"
+            ).format(names=name_array(names), call=sql.SQL(function).format(**arguments)),
             way=Way.AUTOCOMMIT,
         )
 
@@ -588,9 +608,10 @@ class _PresentPlanner(_Planner):
             reason="advance what is behind",
             statement=sql.SQL(
                 "SELECT pg_replication_slot_advance(slot_name, {target}) FROM pg_replication_slots"
-                " WHERE slot_name = ANY ({names}) AND " + position + " < {target}"
+                " WHERE slot_name = ANY ({names}) AND {position} < {target}"
             ).format(
                 names=name_array(names),
+                position=sql.Identifier(position),
                 target=sql.SQL("{}::pg_lsn").format(sql.Literal(str(self.request.advance_to))),
             ),
             way=Way.AUTOCOMMIT,

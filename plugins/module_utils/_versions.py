@@ -12,7 +12,6 @@ from typing import NamedTuple
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
 
 OLDEST_SUPPORTED = 13
-NEVER = 9999
 
 
 class Since(NamedTuple):
@@ -49,42 +48,38 @@ SUBSCRIPTION = {
 
 def version_text(server_version: int) -> str:
     """170010 -> 17.10"""
-    return "%d.%d" % divmod(server_version, 10000)
+    return f"{server_version // 10000}.{server_version % 10000}"
 
 
 def require_supported(server_version: int) -> None:
     """Refuse a server that is older than this collection supports."""
     if server_version // 10000 < OLDEST_SUPPORTED:
         raise ReplicationError(
-            "The server is PostgreSQL %s: %d or newer is needed."
-            % (version_text(server_version), OLDEST_SUPPORTED)
+            f"The server is PostgreSQL {version_text(server_version)}:"
+            f" {OLDEST_SUPPORTED} or newer is needed."
         )
 
 
 def missing_at_create(table: dict[str, Since], option: str, server_version: int) -> str | None:
     """The sentence to say where the server does not know the option yet, else None."""
-    return _missing(table[option].create, option, server_version)
+    needed = table[option].create
+    if server_version // 10000 >= needed:
+        return None
+    return (
+        f"{option} needs PostgreSQL {needed} or newer,"
+        f" this server is {version_text(server_version)}"
+    )
 
 
 def missing_at_alter(table: dict[str, Since], option: str, server_version: int) -> str | None:
     """The sentence to say where the server cannot change the option, else None."""
     since = table[option]
-    if server_version // 10000 < since.create:
-        return missing_at_create(table, option, server_version)
+    missing = missing_at_create(table, option, server_version)
+    if missing:
+        return missing
     if server_version // 10000 < since.alter:
-        return "%s can be changed from PostgreSQL %d on, this server is %s" % (
-            option,
-            since.alter,
-            version_text(server_version),
+        return (
+            f"{option} can be changed from PostgreSQL {since.alter} on,"
+            f" this server is {version_text(server_version)}"
         )
     return None
-
-
-def _missing(needed: int, option: str, server_version: int) -> str | None:
-    if server_version // 10000 >= needed:
-        return None
-    return "%s needs PostgreSQL %d or newer, this server is %s" % (
-        option,
-        needed,
-        version_text(server_version),
-    )

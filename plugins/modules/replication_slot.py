@@ -14,8 +14,8 @@ version_added: 0.1.0
 description:
   - Creates, alters, advances, copies and drops physical and logical replication slots.
   - A list of names is one task and one statement, however many ships there are.
-  - A slot that exists under a name, but is not what is asked for, is never reported as fine. What the server can alter is
-    altered; what it cannot is an error.
+  - A slot that exists under a name, but is not what is asked for, is never reported as fine. What the server can
+    alter is altered; what it cannot is an error.
   - Works on a primary, and on a standby for the slots that a standby may have of its own.
 extends_documentation_fragment:
   - hmm.pg_replication.attributes
@@ -40,43 +40,47 @@ options:
   state:
     description:
       - V(present) makes the slots exist as the other options say.
-      - V(absent) drops them. A slot of another type than O(slot_type), where that is given, or of another database, is
-        refused.
+      - V(absent) drops them. A slot of another type than O(slot_type), where that is given, or of another
+        database, is refused.
     type: str
     choices: [present, absent]
     default: present
   slot_type:
     description:
-      - A physical slot serves a standby, a logical one a subscription. Where it is omitted, a physical slot is made, and a slot
-        of either type is dropped.
+      - A physical slot serves a standby, a logical one a subscription. Where it is omitted, a physical slot is
+        made, and a slot of either type is dropped.
       - A logical slot belongs to the database of the connection, so O(login_db) is then required.
     type: str
     choices: [physical, logical]
   plugin:
     description:
-      - The output plugin of a logical slot. A new slot has V(pgoutput), the plugin of subscriptions, where it is omitted.
+      - The output plugin of a logical slot. A new slot has V(pgoutput), the plugin of subscriptions, where it is
+        omitted.
       - The plugin of a slot cannot be changed.
     type: str
     aliases: [output_plugin]
   immediately_reserve:
     description:
       - Whether a new physical slot retains WAL at once, rather than from the moment when its standby first connects.
-      - Acts only when the slot is created. Without it, what is written before the standby connects may be gone by then.
+      - Acts only when the slot is created. Without it, what is written before the standby connects may be gone by
+        then.
     type: bool
     default: true
   two_phase:
     description:
-      - Whether a logical slot decodes prepared transactions when they are prepared, rather than when they are committed.
-      - Needs PostgreSQL 14, and 18 to change it. Where it is omitted, a new slot has it off and an existing one is left as it
-        is.
-      - Slots of a subscription follow its own option O(hmm.pg_replication.subscription#module:two_phase); set it there.
+      - Whether a logical slot decodes prepared transactions when they are prepared, rather than when they are
+        committed.
+      - Needs PostgreSQL 14, and 18 to change it. Where it is omitted, a new slot has it off and an existing one is
+        left as it is.
+      - Slots of a subscription follow its own option O(hmm.pg_replication.subscription#module:two_phase); set it
+        there.
     type: bool
   failover:
     description:
       - Whether the slot is synchronised to standbys, so that its subscription can go on after a failover.
       - Needs PostgreSQL 17. Where it is omitted, a new slot has it off and an existing one is left as it is.
-      - Changed by C(ALTER_REPLICATION_SLOT) on a replication connection, which C(pg_hba.conf) has to admit for O(login_user)
-        and O(login_db).
+      - Changed by C(ALTER_REPLICATION_SLOT) on a replication connection, which C(pg_hba.conf) has to admit for
+        O(login_user) and O(login_db).
     type: bool
   copy_from:
     description:
@@ -84,14 +88,14 @@ options:
     type: str
   advance_to:
     description:
-      - The LSN that the slots are moved forward to, for example V(16/B374D848). A slot that is there already, or further, is
-        left as it is.
+      - The LSN that the slots are moved forward to, for example V(16/B374D848). A slot that is there already, or
+        further, is left as it is.
       - For a logical slot what lies between is not sent any more.
     type: str
   on_lost:
     description:
-      - What to do with a slot whose WAL is gone (C(wal_status) is C(lost)), or that was invalidated. It exists, and it
-        protects nothing.
+      - What to do with a slot whose WAL is gone (C(wal_status) is C(lost)), or that was invalidated. It exists,
+        and it protects nothing.
       - V(fail) fails the task, V(recreate) drops it and makes it anew, V(report) warns and leaves it.
       - The consumer of such a slot has to be seeded anew in any case.
     type: str
@@ -99,8 +103,8 @@ options:
     default: fail
   force:
     description:
-      - Whether a slot in use may be dropped. The process that uses it is ended; where it comes back before the drop, that is
-        tried again for up to 30 seconds.
+      - Whether a slot in use may be dropped. The process that uses it is ended; where it comes back before the
+        drop, that is tried again for up to 30 seconds.
     type: bool
     default: false
 seealso:
@@ -163,7 +167,8 @@ queries:
   elements: str
   sample: ["SELECT slot.* FROM unnest(ARRAY['ship_oslo']::name[]) AS name, ..."]
 slots:
-  description: The state of every named slot after the task; in check mode, where a slot is to be made, what is known of it.
+  description: The state of every named slot after the task; in check mode, where a slot is to be made, what is
+    known of it.
   returned: success
   type: list
   elements: dict
