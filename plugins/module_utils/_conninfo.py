@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import (
     extensions,
@@ -50,6 +51,7 @@ class Conninfo(Mapping[str, str]):
 
         :raises ValueError: libpq cannot read it. The message quotes nothing of it.
         """
+        _check_text(text)
         try:
             return cls(extensions.parse_dsn(text))
         except (psycopg2.Error, UnicodeError):
@@ -77,23 +79,35 @@ class Conninfo(Mapping[str, str]):
         """The secret values."""
         return [value for keyword, value in self._keywords.items() if keyword in SECRET_KEYWORDS]
 
-    def check_keywords(self, option: str) -> None:
-        """Raise a sentence where libpq does not know a keyword."""
-        unknown = [keyword for keyword in self._keywords if not _is_keyword(keyword)]
-        if unknown:
-            raise ReplicationError(
-                f"{option}: {unknown[0]!r} is not a connection keyword of libpq"
-                f" {psycopg2.__libpq_version__ // 10000} (host, port, dbname, user, sslmode,"
-                " passfile, ...)."
-            )
+
+def _check_keyword(keyword: str) -> None:
+    """Refuse what libpq does not know. A keyword that is no word is not quoted: who knows what it holds."""
+    if not keyword.isidentifier():
+        raise ValueError("a keyword of a connection is one word, like host or dbname")
+    if not _is_keyword(keyword):
+        raise ValueError(
+            f"{keyword!r} is not a connection keyword of libpq"
+            f" {psycopg2.__libpq_version__ // 10000} (host, port, dbname, user, sslmode, passfile, ...)"
+        )
 
 
 def _is_keyword(keyword: str) -> bool:
+    """Whether libpq reads it as one keyword, not as several, nor make_dsn as an argument."""
     try:
-        extensions.make_dsn(**{keyword: ""})
+        read = extensions.parse_dsn(extensions.make_dsn(**{keyword: ""}))
     except (psycopg2.Error, TypeError):
         return False
-    return True
+    return bool(read == {keyword: ""})
+
+
+def _check_text(text: str) -> None:
+    """Refuse what no connection string can hold: libpq would end at the NUL without a word."""
+    if "\x00" in text:
+        raise ValueError("a NUL character is not possible in a connection")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("a connection has to be valid Unicode text") from None
 
 
 def keyword_text(keyword: str, value: Any) -> str:
@@ -102,6 +116,7 @@ def keyword_text(keyword: str, value: Any) -> str:
     :raises ValueError: where text would not be what was meant.
     """
     if isinstance(value, str):
+        _check_text(value)
         return value
     if keyword in SECRET_KEYWORDS:
         raise ValueError(
@@ -126,10 +141,9 @@ class HiddenConninfo(dict):  # type: ignore[type-arg]
         self.error = error
 
     def require(self, option: str) -> Conninfo:
-        """The connection, its keywords checked, or a sentence that names the option."""
+        """The connection, or a sentence that names the option."""
         if self.conninfo is None:
             raise ReplicationError(f"{option}: {self.error}.")
-        self.conninfo.check_keywords(option)
         return self.conninfo
 
 
@@ -146,12 +160,19 @@ class ConninfoType(str):
             if isinstance(value, str) and psycopg2 is not None:
                 return HiddenConninfo(Conninfo.parse(value))
             if isinstance(value, Mapping):
-                return HiddenConninfo(
-                    Conninfo({str(k): keyword_text(k, v) for k, v in value.items()})
-                )
+                return HiddenConninfo(_from_mapping(value))
         except ValueError as exc:
             return HiddenConninfo(error=str(exc))
         return HiddenConninfo(error="neither a mapping nor a connection string")
+
+
+def _from_mapping(value: Mapping[Any, Any]) -> Conninfo:
+    keywords = {str(keyword): item for keyword, item in value.items()}
+    if psycopg2 is not None:
+        # Before anything is shown: a misspelt password is a password too.
+        for keyword in keywords:
+            _check_keyword(keyword)
+    return Conninfo({keyword: keyword_text(keyword, item) for keyword, item in keywords.items()})
 
 
 class HiddenLiteral(sql.Composable):
@@ -193,10 +214,21 @@ def hide(value: Any, secrets: Iterable[str]) -> Any:
 def _forms(secret: str) -> Iterator[str]:
     if not secret:
         return
-    escaped = secret.replace("\\", "\\\\")
-    for text in (secret, escaped, escaped.replace("'", "\\'")):
-        yield text
-        yield text.replace("'", "''")
+    for text in (
+        secret,
+        _backslashed(secret),
+        repr(secret)[1:-1],
+        quote(secret, "", errors="replace"),
+    ):
+        for quoted in (text, text.replace("'", "\\'")):
+            # As it is, as an SQL literal, as an SQL literal in E''.
+            yield quoted
+            yield quoted.replace("'", "''")
+            yield _backslashed(quoted).replace("'", "''")
+
+
+def _backslashed(text: str) -> str:
+    return text.replace("\\", "\\\\")
 
 
 def _hide(value: Any, forms: list[str]) -> Any:

@@ -117,10 +117,11 @@ def _requote(part: str) -> str:
 
 # A backslash is possible only where it is an escape in every server and setting: behind an E that
 # is a token of its own. Elsewhere its meaning hangs on standard_conforming_strings, and before
-# PostgreSQL 15 on what stands before the E (1E'\' is a number and an escape string there).
+# PostgreSQL 15 on what stands before the E (1E'\' is a number and an escape string there). To the
+# server every character beyond ASCII belongs to a name, dashes and blanks too.
 _QUOTED = re.compile(
     r"""
-      (?<! [\w$] ) [eE] ' (?: [^'\\] | \\. | '' )* '    # an escape string
+      (?<! [\w$\u0080-\U0010ffff] ) [eE] ' (?: [^'\\] | \\. | '' )* '    # an escape string
     | ' (?: [^'\\] | '' )* '                            # a plain string
     | " (?: [^"\\] | "" )* "                            # a quoted name
     """,
