@@ -106,7 +106,7 @@ def _fresh_database(server: Server) -> Iterator[Database]:
     database = Database(server, f"test_{next(_numbers)}")
     name = sql.Identifier(database.name)
     server.sql(sql.SQL("CREATE DATABASE {}").format(name))
-    slots_before = {slot for slot, _ in _slots(server)}
+    slots_before = {slot for slot, _pid in _slots(server)}
     yield database
     server.start()
     _drop_subscriptions(database)
@@ -141,7 +141,7 @@ def _drop_slots_but(kept: set[str], server: Server) -> bool:
             server.sql("SELECT pg_terminate_backend(%s)", params=(pid,))
         with contextlib.suppress(psycopg2.errors.ObjectInUse, psycopg2.errors.UndefinedObject):
             server.sql("SELECT pg_drop_replication_slot(%s)", params=(name,))
-    return {name for name, _ in _slots(server)} <= kept
+    return {name for name, _pid in _slots(server)} <= kept
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ class Server:
 
     def dsn(self, dbname: str = SUPERUSER, **more: object) -> str:
         """A connection string by TCP, with the superuser's password."""
-        parts: dict[str, object] = {
+        parts: dict[str, Any] = {
             "host": self.host,
             "port": self.port,
             "user": self.superuser,
@@ -109,7 +109,7 @@ class Server:
         }
         return str(make_dsn(**parts))
 
-    def connect(self, dbname: str = SUPERUSER, **more: object) -> Any:
+    def connect(self, dbname: str = SUPERUSER, **more: Any) -> Any:
         """A new connection over the unix socket, in autocommit."""
         connection = psycopg2.connect(
             host=self.socket_dir, port=self.port, user=self.superuser, dbname=dbname, **more

@@ -1,0 +1,34 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Everything made here lies in .cache/; the tests bring their own tools, see tests/gates/.
+# `make test GATE=unit` runs one gate, `make test GATE="unit mypy"` those two.
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint bench docs pins lab clean
+
+gates = sh tests/gates/bootstrap.sh
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+test: ## run every gate, quick to slow; GATE=name runs one
+	@$(gates) run $(GATE)
+
+lint: ## run the gates that need no server
+	@$(gates) run --lint
+
+bench: ## measure: tests/bench/run
+	@if [ -x tests/bench/run ]; then $(gates) with tests/bench/run; else echo 'nothing to measure yet: there is no tests/bench/run'; fi
+
+docs: ## build the documentation site of the plugins
+	@$(gates) run docs
+
+pins: ## renew tests/requirements/*.txt from the *.in beside them
+	@$(gates) pin
+
+lab: ## servers to try things on until Ctrl-C; PG="15 17" chooses
+	@$(gates) with python -m tests.lab up $(PG)
+
+clean: ## remove caches, environments and servers' programs
+	rm -rf .cache

@@ -1,0 +1,14 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Install Debian packages; the package lists are refreshed only if that is needed.
+#     sh tests/gates/apt.sh PACKAGE ...
+set -eu
+if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+    echo "please install: $* (this is done only on Debian, as root)" >&2
+    exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "installing $*"
+install="apt-get install --quiet=2 --yes --no-install-recommends"
+$install "$@" >/dev/null 2>&1 || { apt-get update --quiet=2 && $install "$@" >/dev/null; }

@@ -1,0 +1,26 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Gates that pytest runs."""
+
+from __future__ import annotations
+
+from tests.gates.environments import environment
+from tests.gates.packages import need
+from tests.gates.paths import CHECKOUT
+
+
+def unit() -> str | None:
+    return _pytest("tests/unit")
+
+
+def integration() -> str | None:
+    need("npm", "npm", "ca-certificates")
+    return _pytest("tests/integration")
+
+
+def _pytest(folder: str) -> str | None:
+    if not (CHECKOUT / folder).is_dir():
+        return f"nothing to test yet: there is no {folder}"
+    environment("main").run("pytest", folder, folder=CHECKOUT)
+    return None

@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every gate, quick to slow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.gates import packaging, python_tests, sanity, site, static, targets
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One thing that has to hold; check() raises GateError, or returns a note worth reading."""
+
+    name: str
+    about: str
+    check: Callable[[], str | None]
+    needs_server: bool = False
+
+
+GATES = (
+    Gate("yamllint", "YAML is tidy", static.yamllint),
+    Gate("ruff", "Python is tidy and formatted", static.ruff),
+    Gate("reuse", "every file has a licence", static.reuse),
+    Gate("changelog", "fragments are well-formed", static.changelog),
+    Gate("mypy", "types hold, strictly", static.mypy),
+    Gate("unit", "what needs no server", python_tests.unit),
+    Gate("docs", "plugin documentation is right, and builds without warnings", site.docs),
+    Gate("ansible-lint", "profile production, nothing skipped", static.ansible_lint),
+    Gate("build", "the tarball holds the collection and nothing else", packaging.build),
+    Gate("importer", "Galaxy would take the tarball", packaging.importer),
+    Gate("sanity", "ansible-test sanity, nothing ignored", sanity.sanity),
+    Gate("integration", "real servers, every version", python_tests.integration, True),
+    Gate("cores", "the targets, with each ansible-core supported", targets.cores, True),
+    Gate(
+        "pythons", "the targets, on hosts with the oldest and newest Python", targets.pythons, True
+    ),
+)

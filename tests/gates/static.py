@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Gates that read the sources."""
+
+from __future__ import annotations
+
+from tests.gates.environments import environment
+from tests.gates.paths import CHECKOUT, COLLECTION, TREE
+
+
+def yamllint() -> None:
+    environment("main").run("yamllint", "--strict", ".", folder=CHECKOUT)
+
+
+def ruff() -> None:
+    main = environment("main")
+    main.run("ruff", "check", ".", folder=CHECKOUT)
+    main.run("ruff", "format", "--check", ".", folder=CHECKOUT)
+
+
+def reuse() -> None:
+    environment("main").run("reuse", "lint", "--quiet", folder=CHECKOUT)
+
+
+def changelog() -> None:
+    environment("main").run("antsibull-changelog", "lint", folder=CHECKOUT)
+
+
+def mypy() -> None:
+    main = environment("main")
+    packages = [f"--package={name}" for name in ("tests.lab", "tests.gates")]
+    main.run("mypy", *packages, folder=CHECKOUT)
+    main.run(
+        "mypy",
+        f"--package={COLLECTION}.plugins",
+        folder=CHECKOUT,
+        variables={"MYPYPATH": str(TREE)},
+    )
+
+
+def ansible_lint() -> None:
+    environment("main").run("ansible-lint", "--offline", "--strict", folder=CHECKOUT)
