@@ -10,9 +10,9 @@ PostgreSQL: Replication Slots; Replication Management Functions; pg_replication_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._connection import Session
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import sql
@@ -23,6 +23,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import 
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._names import (
     Lsn,
+    check_identifier,
     check_slot_name,
     unique,
 )
@@ -33,6 +34,8 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._versions impor
     missing_at_create,
     version_text,
 )
+
+T = TypeVar("T")
 
 BUILT_IN_PLUGIN = "pgoutput"
 LOGICAL_ON_STANDBY = 16  # the version that brought logical decoding on standbys
@@ -140,6 +143,10 @@ def slot_request(params: Mapping[str, Any]) -> SlotRequest:
 
     :raises ReplicationError: an option is wrong, or makes no sense beside another.
     """
+
+    def given(option: str, read: Callable[[str, str], T]) -> T | None:
+        return None if params[option] is None else read(option, params[option])
+
     names = tuple(check_slot_name("name", name) for name in unique(params["name"]))
     if not names:
         raise ReplicationError("name: the list is empty; name at least one slot.")
@@ -147,12 +154,12 @@ def slot_request(params: Mapping[str, Any]) -> SlotRequest:
         names=names,
         present=params["state"] == "present",
         slot_type=params["slot_type"],
-        plugin=params["plugin"],
+        plugin=given("plugin", check_identifier),
         immediately_reserve=params["immediately_reserve"],
         two_phase=params["two_phase"],
         failover=params["failover"],
-        copy_from=params["copy_from"] and check_slot_name("copy_from", params["copy_from"]),
-        advance_to=params["advance_to"] and Lsn.parse("advance_to", params["advance_to"]),
+        copy_from=given("copy_from", check_slot_name),
+        advance_to=given("advance_to", Lsn.parse),
         on_lost=params["on_lost"],
         force=params["force"],
     )
@@ -335,7 +342,7 @@ class _PresentPlanner(_Planner):
     ) -> None:
         super().__init__(request, server, found)
         self.dropped: list[str] = []
-        self.created: list[str] = []
+        self.created: dict[str, Slot] = {}
         self.altered: list[tuple[Slot, Slot]] = []
 
     def plan(self) -> Plan:
@@ -351,8 +358,7 @@ class _PresentPlanner(_Planner):
         steps = []
         if self.dropped:
             steps.append(self.drop_step(self.dropped, "drop what is lost"))
-        if self.created:
-            steps.append(self.create_step(self.created))
+        steps.extend(self.create_steps())
         steps.extend(_alter_step(made, wanted) for made, wanted in self.altered)
         if advanced:
             steps.append(self.advance_step(advanced))
@@ -379,9 +385,8 @@ class _PresentPlanner(_Planner):
             self.after[name] = wanted.shown()
 
     def create(self, wanted: Slot) -> None:
-        self.created.append(wanted.name)
         self.after[wanted.name] = wanted.shown()
-        made = self.as_created(wanted)
+        made = self.created[wanted.name] = self.as_created(wanted)
         if made != wanted:
             self.check_alterable(wanted, made)
             self.altered.append((made, wanted))
@@ -393,7 +398,6 @@ class _PresentPlanner(_Planner):
             return Slot(name, "physical")
         state = self.found.get(name)
         there = state.slot if state is not None and state.slot.slot_type == "logical" else None
-        source = self.found.get(request.copy_from or "")
 
         def flag(option: str) -> bool | None:
             if self.server.version // 10000 < SLOT[option].create:
@@ -405,11 +409,18 @@ class _PresentPlanner(_Planner):
         return Slot(
             name,
             "logical",
-            plugin=request.plugin or (source and source.slot.plugin) or BUILT_IN_PLUGIN,
+            plugin=request.plugin or self.copied_plugin(there) or BUILT_IN_PLUGIN,
             database=self.server.database,
             two_phase=flag("two_phase"),
             failover=flag("failover"),
         )
+
+    def copied_plugin(self, there: Slot | None) -> str | None:
+        """The source's plugin; once the copy is there, its own, for the source may be gone."""
+        if self.request.copy_from is None:
+            return None
+        source = self.found.get(self.request.copy_from)
+        return there.plugin if there else source.slot.plugin if source else None
 
     def as_created(self, wanted: Slot) -> Slot:
         """What the create step makes: a copy has neither two_phase nor failover yet."""
@@ -469,10 +480,12 @@ class _PresentPlanner(_Planner):
             missing = missing_at_alter(SLOT, option, self.server.version)
             if missing:
                 value = str(getattr(wanted, option)).lower()
-                self.refuse(
-                    wanted.name,
-                    f"cannot be given {option}={value}: {missing}; or drop it and create it anew",
+                anew = (
+                    "; or drop it and create it anew"
+                    if self.server.version // 10000 >= SLOT[option].create
+                    else ""
                 )
+                self.refuse(wanted.name, f"cannot be given {option}={value}: {missing}{anew}")
 
     def check_not_in_use(self, state: SlotState) -> None:
         if state.synced and self.server.in_recovery:
@@ -557,6 +570,7 @@ class _PresentPlanner(_Planner):
 
     def is_behind(self, state: SlotState, target: Lsn) -> bool:
         name = state.slot.name
+        column = _position_column(state.slot.slot_type)
         if state.lost:
             return False
         if state.position is None:
@@ -566,32 +580,36 @@ class _PresentPlanner(_Planner):
             return False
         if state.active_pid is not None:
             self.refuse(name, f"is in use by the process {state.active_pid} and cannot be advanced")
-        self.before[name] = {**self.before.get(name, {}), "position": str(state.position)}
-        self.after[name] = {**self.after.get(name, {}), "position": str(target)}
+        self.before[name] = {**self.before.get(name, {}), column: str(state.position)}
+        self.after[name] = {**self.after.get(name, {}), column: str(target)}
         return True
 
-    def create_step(self, names: list[str]) -> Step:
+    def create_steps(self) -> Iterator[Step]:
+        """One step, but where a lost slot had flags of its own that it shall have again."""
+        alike: dict[Slot, list[str]] = {}
+        for name, slot in self.created.items():
+            alike.setdefault(replace(slot, name=""), []).append(name)
+        return (self.create_step(names, slot) for slot, names in alike.items())
+
+    def create_step(self, names: list[str], slot: Slot) -> Step:
         request = self.request
         arguments: dict[str, sql.Composable]
         if request.copy_from is not None:
-            plugin = ", false, {plugin}" if request.plugin else ""
-            function = f"pg_copy_{request.created_type}_replication_slot({{source}}, name{plugin})"
+            # Never temporary, as the copy of a temporary slot would be.
+            plugin = ", {plugin}" if request.plugin else ""
+            function = f"pg_copy_{slot.slot_type}_replication_slot({{source}}, name, false{plugin})"
             arguments = {
                 "source": sql.Literal(request.copy_from),
                 "plugin": sql.Literal(request.plugin),
             }
-        elif request.created_type == "physical":
+        elif slot.slot_type == "physical":
             function = "pg_create_physical_replication_slot(name, {reserve})"
             arguments = {"reserve": sql.Literal(request.immediately_reserve)}
         else:
-            flags = [
-                bool(getattr(request, option))
-                for option in ("two_phase", "failover")
-                if self.server.version // 10000 >= SLOT[option].create
-            ]
+            flags = [flag for flag in (slot.two_phase, slot.failover) if flag is not None]
             function = "pg_create_logical_replication_slot(name, {plugin}, {flags})"
             arguments = {
-                "plugin": sql.Literal(request.plugin or BUILT_IN_PLUGIN),
+                "plugin": sql.Literal(slot.plugin),
                 "flags": sql.SQL(", ").join(sql.Literal(flag) for flag in (False, *flags)),
             }
         return Step(
@@ -603,7 +621,6 @@ class _PresentPlanner(_Planner):
         )
 
     def advance_step(self, names: list[str]) -> Step:
-        position = "confirmed_flush_lsn" if self.request.slot_type == "logical" else "restart_lsn"
         return Step(
             reason="advance what is behind",
             statement=sql.SQL(
@@ -611,11 +628,15 @@ class _PresentPlanner(_Planner):
                 " WHERE slot_name = ANY ({names}) AND {position} < {target}"
             ).format(
                 names=name_array(names),
-                position=sql.Identifier(position),
+                position=sql.Identifier(_position_column(self.request.created_type)),
                 target=sql.SQL("{}::pg_lsn").format(sql.Literal(str(self.request.advance_to))),
             ),
             way=Way.AUTOCOMMIT,
         )
+
+
+def _position_column(slot_type: str) -> str:
+    return "confirmed_flush_lsn" if slot_type == "logical" else "restart_lsn"
 
 
 def _alter_step(made: Slot, wanted: Slot) -> Step:

@@ -281,10 +281,12 @@ def ensure_slots(context: Context, request: SlotRequest) -> Result:
         found = read_slots(context.session, request.names)[1]
     slots: list[dict[str, Any]] = []
     for name in request.names:
-        if request.present and name in found and not (context.check_mode and name in plan.after):
-            slots.append(found[name].shown())
-        elif request.present:
-            slots.append({"name": name, "state": "present", **plan.after[name]})
+        told = plan.after.get(name, {}) if context.check_mode else {}
+        made_anew = context.check_mode and plan.before.get(name, {}).get("lost")
+        if request.present and name in found and not made_anew:
+            slots.append({**found[name].shown(), **told})
+        elif told:
+            slots.append({"name": name, "state": "present", **told})
         else:
             slots.append({"name": name, "state": "absent"})
     lost = [slot["name"] for slot in slots if slot.get("lost")]
