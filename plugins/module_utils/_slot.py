@@ -28,6 +28,10 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._names import (
     unique,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._plan import Plan, Step, Way
+from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import (
+    columns_since,
+    name_array,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._versions import (
     SLOT,
     missing_at_alter,
@@ -193,15 +197,6 @@ _COLUMNS = {
     14: "two_phase",
     17: "failover, synced, invalidation_reason",
 }
-
-
-def columns_since(table: Mapping[int, str], major: int) -> sql.SQL:
-    """The columns that a server of this version has, for a SELECT."""
-    return sql.SQL(", ".join(columns for since, columns in table.items() if major >= since))
-
-
-def name_array(names: Iterable[str]) -> sql.Composable:
-    return sql.SQL("{}::name[]").format(sql.Literal(list(names)))
 
 
 def read_slots(session: Session, names: Iterable[str]) -> tuple[SlotServer, dict[str, SlotState]]:
