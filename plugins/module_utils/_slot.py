@@ -469,6 +469,8 @@ class _PresentPlanner(_Planner):
         return True
 
     def check_alterable(self, wanted: Slot, made: Slot) -> None:
+        if self.server.in_recovery and wanted.failover and not made.failover:
+            self.refuse(wanted.name, "cannot be given failover=true on a standby")
         for option in ("two_phase", "failover"):
             if getattr(wanted, option) == getattr(made, option):
                 continue
