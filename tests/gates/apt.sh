@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
 
 # Install Debian packages; the package lists are refreshed only if that is needed.
 #     sh tests/gates/apt.sh PACKAGE ...

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
 
 # Find or install a Python that can make virtual environments, then hand over to it.
 #     sh tests/gates/bootstrap.sh COMMAND [ARGUMENT ...]     (see __main__.py)

@@ -53,6 +53,9 @@ def _bring_pip(main: Environment) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    download = ["-m", "pip", "download", "-qq", "--no-deps", "--dest", folder]
-    main.run("python", *download, "--requirement", pinned)
+    main.run(
+        "python",
+        *("-m", "pip", "download", "-qq", "--no-deps"),
+        *("--dest", folder, "--requirement", pinned),
+    )
     shutil.copy(Path(__file__).with_name("get_pip.py"), script)

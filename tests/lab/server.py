@@ -161,12 +161,10 @@ class Server:
             "ssl_key_file": self.home / "server.key",
         }
         self.configure(**own_settings)
+        command = [str(self.bin / "postgres"), "-D", str(self.data)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                user.as_user(
-                    [str(self.bin / "postgres"), "-D", str(self.data)],
-                    death_signal=signal.SIGQUIT,
-                ),
+                user.as_user(user.with_death_signal(command, signal.SIGQUIT)),
                 env=self.binaries.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -29,15 +28,21 @@ def own(path: Path) -> None:
         os.chown(below, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
-def as_user(command: list[str], death_signal: signal.Signals | None = None) -> list[str]:
-    """Prefix a command so that it runs as that user, and gets a signal when this process dies."""
-    prefix = [shutil.which("setpriv") or "/usr/bin/setpriv"]
-    if is_root():
-        user = pwd.getpwnam(NAME)
-        prefix += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    if death_signal is not None:
-        prefix += [f"--pdeathsig={death_signal.name.removeprefix('SIG')}"]
-    return [*prefix, "--", *command] if len(prefix) > 1 else command
+def as_user(command: list[str]) -> list[str]:
+    """Prefix a command so that it runs as that user."""
+    if not is_root():
+        return command
+    user = pwd.getpwnam(NAME)
+    rights = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return ["setpriv", *rights, "--", *command]
+
+
+def with_death_signal(command: list[str], number: signal.Signals) -> list[str]:
+    """Prefix a command so that it gets this signal when this process dies.
+
+    Goes inside of as_user(): a change of the user would undo it.
+    """
+    return ["setpriv", f"--pdeathsig={number.name.removeprefix('SIG')}", "--", *command]
 
 
 def can_execute(program: Path) -> bool:
