@@ -226,6 +226,11 @@ class Session:
                 return [dict(zip(names, row)) for row in cursor.fetchall()]
         except psycopg2.Error as exc:
             raise self._sentence(exc) from None
+        except UnicodeDecodeError:
+            raise ReplicationError(
+                f"The database {self.database} holds names or comments that are not valid UTF-8,"
+                " and they cannot be read: its encoding is most likely SQL_ASCII."
+            ) from None
 
     def _sentence(self, exc: Any) -> ReplicationError:
         if exc.pgcode is None:

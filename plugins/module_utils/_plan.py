@@ -138,7 +138,7 @@ def _run(plan: Plan, session: Session) -> None:
                     _run_step(step, session)
                     done.append(step)
         except ReplicationError as exc:
-            _undo(done, session)
+            exc.message += _undo(done, session)
             if done:
                 kept = Plan(done)
                 exc.result["queries"] = [session.shown(query) for query in kept.statements()]
@@ -177,10 +177,15 @@ def _run_until_free(prelude: sql.Composable, statement: sql.Composable, session:
         raise refusal
 
 
-def _undo(done: list[Step], session: Session) -> None:
+def _undo(done: list[Step], session: Session) -> str:
+    """Set right what a failed run must not leave behind; where that fails too, the sentence."""
     for step in reversed(done):
         if step.undo is not None:
-            session.rows(step.undo)
+            try:
+                session.rows(step.undo)
+            except ReplicationError as exc:
+                return f" Nor was it possible to run {session.shown(step.undo)}: {exc.message}"
+    return ""
 
 
 def _told(exc: ServerError, step: Step) -> ServerError:

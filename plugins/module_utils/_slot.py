@@ -151,7 +151,9 @@ def slot_request(params: Mapping[str, Any]) -> SlotRequest:
     def given(option: str, read: Callable[[str, str], T]) -> T | None:
         return None if params[option] is None else read(option, params[option])
 
-    names = tuple(check_slot_name("name", name) for name in unique(params["name"]))
+    names = tuple(
+        check_slot_name("name", name) for name in unique(n.strip() for n in params["name"])
+    )
     if not names:
         raise ReplicationError("name: the list is empty; name at least one slot.")
     request = SlotRequest(
