@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from tests.lab import user
 from tests.lab.binaries import CACHE_DIR, Binaries, fetch
@@ -40,7 +40,8 @@ class Lab:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is signal.SIG_DFL:
-                    signal.signal(number, _exit)
+                    # As Ctrl-C does: pytest takes SystemExit for a failed test, and goes on.
+                    signal.signal(number, signal.default_int_handler)
 
     def __enter__(self) -> Lab:
         return self
@@ -113,10 +114,6 @@ class Lab:
                     if not kept.exists():
                         copy.rename(kept)
         return kept
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _remove_left_over() -> None:

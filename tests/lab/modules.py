@@ -8,10 +8,13 @@ from __future__ import annotations
 import importlib
 import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
+from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
 MODULES = "ansible_collections.hmm.pg_replication.plugins.modules"
@@ -50,7 +53,12 @@ def run_module(name: str, /, check_mode: bool = False, diff: bool = True, **para
     main = importlib.import_module(f"{MODULES}.{name}").main
     arguments = {"_ansible_check_mode": check_mode, "_ansible_diff": diff, **params}
     written, complaints = io.StringIO(), io.StringIO()
-    with patch_module_args(arguments), redirect_stdout(written), redirect_stderr(complaints):
+    with (
+        patch_module_args(arguments),
+        _own_warnings(),
+        redirect_stdout(written),
+        redirect_stderr(complaints),
+    ):
         try:
             main()
         except SystemExit:
@@ -63,6 +71,16 @@ def run_module(name: str, /, check_mode: bool = False, diff: bool = True, **para
     except ValueError as error:
         raise AssertionError(f"{name} did not write JSON: {text!r}") from error
     return Outcome(result, text + complaints.getvalue())
+
+
+@contextmanager
+def _own_warnings() -> Iterator[None]:
+    """Ansible gathers warnings per process, which for a module is per call; not so here."""
+    with (
+        mock.patch.dict(warnings._global_warnings, clear=True),
+        mock.patch.dict(warnings._global_deprecations, clear=True),
+    ):
+        yield
 
 
 def four_calls(name: str, /, **params: Any) -> tuple[Outcome, Outcome, Outcome, Outcome]:
