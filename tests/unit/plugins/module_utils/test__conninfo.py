@@ -263,3 +263,14 @@ def test_a_secret_within_another_is_hidden_with_it() -> None:
 def test_nothing_to_hide() -> None:
     value = {"a": ["b", None, 1]}
     assert hide(value, []) == hide(value, [""]) == value
+
+
+def test_what_libpq_knows_as_secret() -> None:
+    """Those that libpq itself marks as such, to be shown as stars: PQconndefaults, dispchar."""
+    assert {
+        "password",
+        "sslpassword",
+        "oauth_client_secret",
+        "scram_client_key",
+        "scram_server_key",
+    } == SECRET_KEYWORDS
