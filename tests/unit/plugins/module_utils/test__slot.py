@@ -53,7 +53,7 @@ def physical(name: str = "ship", **known: Any) -> SlotState:
     return SlotState(Slot(name, "physical"), **{"restart_lsn": Lsn(0x1000), **known})
 
 
-def logical(
+def logical(  # noqa: PLR0913, PLR0917
     name: str = "ship",
     major: int = 18,
     plugin: str = "pgoutput",
