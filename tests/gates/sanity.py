@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ast
+import configparser
 import shutil
 from pathlib import Path
 
@@ -24,6 +26,7 @@ def sanity() -> None:
     main = environment("main")
     need("shellcheck", "shellcheck")
     _bring_pip(main)
+    _bring_pip_settings(main)
     copy = tree.copy(CACHE / "sanity", main)
     # Without a repository of its own, ansible-test asks the checkout's, where .cache/ is ignored.
     run(["git", "init", "--quiet"], folder=copy)
@@ -59,3 +62,18 @@ def _bring_pip(main: Environment) -> None:
         *("--dest", folder, "--requirement", pinned),
     )
     shutil.copy(Path(__file__).with_name("get_pip.py"), script)
+
+
+def _bring_pip_settings(main: Environment) -> None:
+    """Keep an operator's pip settings: ansible-test drops variables, and HOME is another here."""
+    settings = configparser.RawConfigParser()
+    settings.add_section("global")
+    for line in main.run("python", "-m", "pip", "config", "list", capture=True).splitlines():
+        name, _equals, value = line.partition("=")
+        section, _dot, option = name.rpartition(".")
+        if section in ("global", ":env:"):
+            settings.set("global", option, str(ast.literal_eval(value)))
+    path = HOME / ".config" / "pip" / "pip.conf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        settings.write(stream)

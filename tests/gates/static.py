@@ -20,7 +20,7 @@ def ruff() -> None:
 
 
 def reuse() -> None:
-    environment("main").run("reuse", "lint", "--quiet", folder=CHECKOUT)
+    environment("main").run("reuse", "lint", "--lines", folder=CHECKOUT)
 
 
 def changelog() -> None:
