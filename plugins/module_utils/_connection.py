@@ -298,7 +298,7 @@ _CONNECT_ADVICE = {
     r"password authentication failed|no password supplied|SCRAM": (
         "Check login_user and login_password (or the passfile in connect_params)."
     ),
-    r"no pg_hba.conf entry": (
+    r"no pg_hba.conf entry|pg_hba.conf rejects": (
         "Add a line for this user, database and address to the server's pg_hba.conf, and reload."
     ),
     r"root certificate file": (
@@ -309,9 +309,8 @@ _CONNECT_ADVICE = {
         "The certificate was made for another name: connect by the name that stands in it, or"
         " have it made again."
     ),
-    r"certificate verify failed|self.signed certificate|unable to get local issuer": (
-        "The server's certificate is not signed by the authority in ca_cert."
-    ),
+    r"certificate verify failed|self.signed certificate|unable to get local issuer"
+    r"|signature failure": ("The server's certificate is not signed by the authority in ca_cert."),
     r"certificate has expired|certificate expired": ("Renew the server's certificate."),
     r"does not support SSL|SSL was required": (
         "Turn on ssl on the server, or set ssl_mode where the network itself is trusted."

@@ -102,6 +102,15 @@ READ = (
         "The server's certificate is not signed by the authority in ca_cert.",
     ),
     (
+        # An authority of the same name that was made anew.
+        f"{ADDRESS}SSL error: provider signature failure\n",
+        "The server's certificate is not signed by the authority in ca_cert.",
+    ),
+    (
+        f'{ADDRESS}FATAL:  pg_hba.conf rejects connection for host "192.0.2.2", user "boss"\n',
+        "Add a line for this user, database and address to the server's pg_hba.conf, and reload.",
+    ),
+    (
         f"{ADDRESS}SSL error: tlsv1 alert certificate expired\n",
         "Renew the server's certificate.",
     ),
