@@ -10,6 +10,7 @@ PostgreSQL: libpq, "Connection Strings".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,8 @@ HIDDEN = "********"
 SECRET_KEYWORDS = frozenset(
     ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 )
+# "host= password=x" is a host to libpq: a template left the host empty. And a URI may stand in a value.
+_SECRET_WITHIN = re.compile(rf"(?:{'|'.join(SECRET_KEYWORDS)})\s*=|://[^/@\s]*:[^/@\s]*@")
 
 
 class Conninfo(Mapping[str, str]):
@@ -71,13 +74,17 @@ class Conninfo(Mapping[str, str]):
     def shown(self) -> dict[str, str]:
         """The keywords with secret values hidden."""
         return {
-            keyword: HIDDEN if keyword in SECRET_KEYWORDS else value
+            keyword: HIDDEN if _is_secret(keyword, value) else value
             for keyword, value in self._keywords.items()
         }
 
     def secrets(self) -> list[str]:
         """The secret values."""
-        return [value for keyword, value in self._keywords.items() if keyword in SECRET_KEYWORDS]
+        return [value for keyword, value in self._keywords.items() if _is_secret(keyword, value)]
+
+
+def _is_secret(keyword: str, value: str) -> bool:
+    return keyword in SECRET_KEYWORDS or bool(_SECRET_WITHIN.search(value))
 
 
 def _check_keyword(keyword: str) -> None:

@@ -265,6 +265,21 @@ def test_nothing_to_hide() -> None:
     assert hide(value, []) == hide(value, [""]) == value
 
 
+@pytest.mark.parametrize(
+    "connection",
+    [
+        "host= password=sesame",
+        "dbname=d host= password = 'sesame'",
+        {"dbname": "postgresql://boss:sesame@shore/d"},
+        {"options": "x", "application_name": "sslpassword=sesame"},
+    ],
+)
+def test_a_password_that_came_into_another_value(connection: object) -> None:
+    hidden = read(connection)
+    assert "sesame" not in str(hidden)
+    assert len(hidden.require("connection").secrets()) == 1
+
+
 def test_what_libpq_knows_as_secret() -> None:
     """Those that libpq itself marks as such, to be shown as stars: PQconndefaults, dispchar."""
     assert {
