@@ -61,7 +61,7 @@ def told(found: dict[str, Any], of: str) -> list[str]:
 
 
 def write_wal(server: Server, megabytes: int = 1) -> None:
-    for _ in range(megabytes):
+    for _time in range(megabytes):
         server.sql(f"SELECT pg_logical_emit_message(true, 'lag', repeat('x', {MB}))")
 
 
@@ -467,7 +467,7 @@ def test_a_slot_on_its_way_to_being_lost(lab: Lab, major: int) -> None:
         assert "critical: The slot is lost in" in told(found, "slot gone")[0]
 
         server.reload(max_slot_wal_keep_size="1MB")
-        for _ in range(3):
+        for _time in range(3):
             write_wal(server)
             server.sql("SELECT pg_switch_wal()")
         found = wait_until(

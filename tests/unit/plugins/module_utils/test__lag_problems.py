@@ -235,94 +235,212 @@ def test_nothing_is_wrong(facts: tuple[Fact, ...]) -> None:
     ("fact", "told"),
     [
         # a slot that is lost, or will be
-        (slot(wal_status="lost", lost=True, lag_bytes=9 * GB, retained_bytes=99 * GB),
-         ["critical slot ship: The slot is lost: it protects nothing any more."]),
-        (slot(lost=True, invalidation_reason="idle_timeout"),
-         ["critical slot ship: The slot is lost (idle_timeout): it protects nothing any more."]),
-        (slot(wal_status="unreserved", seconds_until_lost=0.0, lost_by="wal"),
-         [("critical slot ship: The slot is beyond max_slot_wal_keep_size: the next checkpoint may"
-          " remove the WAL that it needs, and a ship that attaches now is still saved.")]),
-        (slot(wal_status="extended"),
-         [("warning slot ship: The slot retains more WAL than max_wal_size, and nothing limits"
-          " it.")]),
-        (slot(wal_status="extended", safe_wal_size=3 * MB, seconds_until_lost=9.0 * DAY),
-         [("warning slot ship: The slot retains more WAL than max_wal_size, and 3.0 MB more until"
-          " it may be lost.")]),
-        (slot(wal_status="extended", seconds_until_lost=2.0 * HOUR, lost_by="wal"),
-         [("warning slot ship: The slot is lost in 2 h, if its consumer does not come further and"
-          " WAL is written as now.")]),
-        (slot(seconds_until_lost=600.0, lost_by="idle"),
-         ["critical slot ship: The slot is lost in 10 min, if its consumer stays away."]),
+        (
+            slot(wal_status="lost", lost=True, lag_bytes=9 * GB, retained_bytes=99 * GB),
+            ["critical slot ship: The slot is lost: it protects nothing any more."],
+        ),
+        (
+            slot(lost=True, invalidation_reason="idle_timeout"),
+            ["critical slot ship: The slot is lost (idle_timeout): it protects nothing any more."],
+        ),
+        (
+            slot(wal_status="unreserved", seconds_until_lost=0.0, lost_by="wal"),
+            [
+                (
+                    "critical slot ship: The slot is beyond max_slot_wal_keep_size: the next checkpoint may"
+                    " remove the WAL that it needs, and a ship that attaches now is still saved."
+                )
+            ],
+        ),
+        (
+            slot(wal_status="extended"),
+            [
+                (
+                    "warning slot ship: The slot retains more WAL than max_wal_size, and nothing limits"
+                    " it."
+                )
+            ],
+        ),
+        (
+            slot(wal_status="extended", safe_wal_size=3 * MB, seconds_until_lost=9.0 * DAY),
+            [
+                (
+                    "warning slot ship: The slot retains more WAL than max_wal_size, and 3.0 MB more until"
+                    " it may be lost."
+                )
+            ],
+        ),
+        (
+            slot(wal_status="extended", seconds_until_lost=2.0 * HOUR, lost_by="wal"),
+            [
+                (
+                    "warning slot ship: The slot is lost in 2 h, if its consumer does not come further and"
+                    " WAL is written as now."
+                )
+            ],
+        ),
+        (
+            slot(seconds_until_lost=600.0, lost_by="idle"),
+            ["critical slot ship: The slot is lost in 10 min, if its consumer stays away."],
+        ),
         # a dark ship
-        (slot(retained_bytes=16 * GB),
-         ["warning slot ship: The slot retains 16.0 GB of WAL on this server's disk."]),
-        (slot(retained_bytes=64 * GB),
-         ["critical slot ship: The slot retains 64.0 GB of WAL on this server's disk."]),
-        (slot(lag_bytes=300 * MB),
-         [("warning slot ship: The slot has been inactive for 1 min, and its consumer lags 300.0 MB"
-          " behind.")]),
-        (slot(lag_bytes=4 * GB),
-         [("critical slot ship: The slot has been inactive for 1 min, and its consumer lags 4.0 GB"
-          " behind.")]),
-        (slot(inactive_seconds=9.0 * DAY),
-         [("warning slot ship: The slot has been inactive for 9 d, and its consumer lags 0 bytes"
-          " behind.")]),
-        (slot(inactive_seconds=None),
-         ["warning slot ship: The slot has been inactive, and its consumer lags 0 bytes behind."]),
-        (slot(inactive_seconds=None, lag_bytes=None),
-         ["warning slot ship: The slot has been inactive, and it retains nothing yet."]),
+        (
+            slot(retained_bytes=16 * GB),
+            ["warning slot ship: The slot retains 16.0 GB of WAL on this server's disk."],
+        ),
+        (
+            slot(retained_bytes=64 * GB),
+            ["critical slot ship: The slot retains 64.0 GB of WAL on this server's disk."],
+        ),
+        (
+            slot(lag_bytes=300 * MB),
+            [
+                (
+                    "warning slot ship: The slot has been inactive for 1 min, and its consumer lags 300.0 MB"
+                    " behind."
+                )
+            ],
+        ),
+        (
+            slot(lag_bytes=4 * GB),
+            [
+                (
+                    "critical slot ship: The slot has been inactive for 1 min, and its consumer lags 4.0 GB"
+                    " behind."
+                )
+            ],
+        ),
+        (
+            slot(inactive_seconds=9.0 * DAY),
+            [
+                (
+                    "warning slot ship: The slot has been inactive for 9 d, and its consumer lags 0 bytes"
+                    " behind."
+                )
+            ],
+        ),
+        (
+            slot(inactive_seconds=None),
+            [
+                "warning slot ship: The slot has been inactive, and its consumer lags 0 bytes behind."
+            ],
+        ),
+        (
+            slot(inactive_seconds=None, lag_bytes=None),
+            ["warning slot ship: The slot has been inactive, and it retains nothing yet."],
+        ),
         # a walsender that cannot be seen
-        (slot(active=True, active_pid=1, inactive_seconds=None, lag_bytes=300 * MB),
-         ["warning slot ship: Its consumer lags 300.0 MB behind."]),
+        (
+            slot(active=True, active_pid=1, inactive_seconds=None, lag_bytes=300 * MB),
+            ["warning slot ship: Its consumer lags 300.0 MB behind."],
+        ),
         # a standby
-        (standby(replay_lag_bytes=300 * MB),
-         ["warning standby oslo: The standby lags 300.0 MB behind."]),
-        (standby(replay_lag_bytes=5, replay_lag_seconds=1.0 * DAY),
-         ["critical standby oslo: The standby lags 5 bytes and 1 d behind."]),
-        (standby(name="", state="catchup"),
-         ["warning standby 1: The standby is catching up, and does not stream yet."]),
-        (standby(state="startup"),
-         ["warning standby oslo: The standby is connecting, and does not stream yet."]),
+        (
+            standby(replay_lag_bytes=300 * MB),
+            ["warning standby oslo: The standby lags 300.0 MB behind."],
+        ),
+        (
+            standby(replay_lag_bytes=5, replay_lag_seconds=1.0 * DAY),
+            ["critical standby oslo: The standby lags 5 bytes and 1 d behind."],
+        ),
+        (
+            standby(name="", state="catchup"),
+            ["warning standby 1: The standby is catching up, and does not stream yet."],
+        ),
+        (
+            standby(state="startup"),
+            ["warning standby oslo: The standby is connecting, and does not stream yet."],
+        ),
         (standby(state="backup"), ["warning standby oslo: A base backup is being taken."]),
         # a receiver
-        (receiver(running=False, status=None),
-         ["warning receiver: The standby is not connected to its primary: no walreceiver runs."]),
-        (receiver(status="waiting"),
-         ["warning receiver: The standby does not stream: its walreceiver is waiting."]),
-        (receiver(last_message_seconds=45.0),
-         ["warning receiver: No message has come from the sender for 45 s."]),
-        (receiver(replay_state="paused"),
-         ["warning replay: Replay is paused, and what the primary does is not seen here."]),
-        (receiver(replay_state="pause requested"),
-         ["warning replay: Replay is about to pause, and what the primary does is not seen here."]),
-        (receiver(receive_lag_bytes=200 * MB, replay_lag_bytes=100 * MB),
-         ["warning replay: This standby lags 300.0 MB behind."]),
-        (receiver(replay_lag_bytes=1, replay_lag_seconds=7200.0),
-         ["warning replay: This standby lags 1 byte and 2 h behind."]),
+        (
+            receiver(running=False, status=None),
+            ["warning receiver: The standby is not connected to its primary: no walreceiver runs."],
+        ),
+        (
+            receiver(status="waiting"),
+            ["warning receiver: The standby does not stream: its walreceiver is waiting."],
+        ),
+        (
+            receiver(last_message_seconds=45.0),
+            ["warning receiver: No message has come from the sender for 45 s."],
+        ),
+        (
+            receiver(replay_state="paused"),
+            ["warning replay: Replay is paused, and what the primary does is not seen here."],
+        ),
+        (
+            receiver(replay_state="pause requested"),
+            [
+                "warning replay: Replay is about to pause, and what the primary does is not seen here."
+            ],
+        ),
+        (
+            receiver(receive_lag_bytes=200 * MB, replay_lag_bytes=100 * MB),
+            ["warning replay: This standby lags 300.0 MB behind."],
+        ),
+        (
+            receiver(replay_lag_bytes=1, replay_lag_seconds=7200.0),
+            ["warning replay: This standby lags 1 byte and 2 h behind."],
+        ),
         # a subscription
-        (subscription(enabled=False),
-         ["warning subscription ship: The subscription is disabled in hmm_db."]),
-        (subscription(enabled=False, apply_errors=2, stats_reset="2026-11-22T08:15:30Z"),
-         [("warning subscription ship: The subscription is disabled in hmm_db, after 2 errors"
-          " (2 applying, 0 copying) since 2026-11-22T08:15:30Z.")]),
-        (subscription(enabled=False, disabled_by_error=True, apply_errors=1),
-         [("critical subscription ship: The subscription is disabled in hmm_db, after 1 error"
-          " (1 applying, 0 copying) since it was created: by an error, as disable_on_error"
-          " demands.")]),
-        (subscription(workers=0, apply_worker_pid=None),
-         ["warning subscription ship: The subscription is enabled in hmm_db, and no worker runs."]),
-        (subscription(last_message_seconds=50.0),
-         ["warning subscription ship: No message has come from the sender for 50 s."]),
-        (subscription(apply_errors=1, sync_errors=2),
-         [("warning subscription ship: The subscription had 3 errors (1 applying, 2 copying) since"
-          " it was created.")]),
-        (subscription(conflicts={"insert_exists": 0, "update_missing": 1}),
-         [("warning subscription ship: The subscription had 1 conflict since it was created:"
-          " update_missing 1.")]),
-        (subscription(tables={"total": 3, "initialize": 1, "data_copy": 1, "ready": 1}),
-         ["warning subscription ship: 2 of 3 tables are not ready: initialize 1, data_copy 1."]),
+        (
+            subscription(enabled=False),
+            ["warning subscription ship: The subscription is disabled in hmm_db."],
+        ),
+        (
+            subscription(enabled=False, apply_errors=2, stats_reset="2026-11-22T08:15:30Z"),
+            [
+                (
+                    "warning subscription ship: The subscription is disabled in hmm_db, after 2 errors"
+                    " (2 applying, 0 copying) since 2026-11-22T08:15:30Z."
+                )
+            ],
+        ),
+        (
+            subscription(enabled=False, disabled_by_error=True, apply_errors=1),
+            [
+                (
+                    "critical subscription ship: The subscription is disabled in hmm_db, after 1 error"
+                    " (1 applying, 0 copying) since it was created: by an error, as disable_on_error"
+                    " demands."
+                )
+            ],
+        ),
+        (
+            subscription(workers=0, apply_worker_pid=None),
+            [
+                "warning subscription ship: The subscription is enabled in hmm_db, and no worker runs."
+            ],
+        ),
+        (
+            subscription(last_message_seconds=50.0),
+            ["warning subscription ship: No message has come from the sender for 50 s."],
+        ),
+        (
+            subscription(apply_errors=1, sync_errors=2),
+            [
+                (
+                    "warning subscription ship: The subscription had 3 errors (1 applying, 2 copying) since"
+                    " it was created."
+                )
+            ],
+        ),
+        (
+            subscription(conflicts={"insert_exists": 0, "update_missing": 1}),
+            [
+                (
+                    "warning subscription ship: The subscription had 1 conflict since it was created:"
+                    " update_missing 1."
+                )
+            ],
+        ),
+        (
+            subscription(tables={"total": 3, "initialize": 1, "data_copy": 1, "ready": 1}),
+            ["warning subscription ship: 2 of 3 tables are not ready: initialize 1, data_copy 1."],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_problem(fact: Fact, told: list[str]) -> None:
     assert problems(fact) == told
 
