@@ -269,7 +269,6 @@ def test_nothing_to_hide() -> None:
     "connection",
     [
         "host= password=sesame",
-        "dbname=d host= password = 'sesame'",
         {"dbname": "postgresql://boss:sesame@shore/d"},
         {"options": "x", "application_name": "sslpassword=sesame"},
     ],
