@@ -253,7 +253,7 @@ _COLUMNS = {
     14: """subbinary, substream,
         (SELECT json_agg(concat_ws('_', 'pg', s.oid, 'sync', srrelid,
                                    (SELECT system_identifier FROM pg_control_system())))
-           FROM pg_subscription_rel WHERE srsubid = s.oid AND srsubstate NOT IN ('r', 's'))
+           FROM pg_subscription_rel WHERE srsubid = s.oid AND srsubstate NOT IN ('i', 'r', 's'))
             AS sync_slots""",
     15: "subtwophasestate, subdisableonerr, subskiplsn",
     16: "subpasswordrequired, subrunasowner, suborigin",

@@ -22,7 +22,6 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._conninfo impor
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import sql
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import (
     ReplicationError,
-    ServerError,
     fail_with_all,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._names import check_slot_name
@@ -553,13 +552,14 @@ class _Alteration(_Planner):
         self, wanted: Subscription, options: Mapping[str, Any], refresh: bool
     ) -> None:
         before = self.before
+        if options:
+            self.add("change options", sql.SQL("SET ({})").format(_assignments(options)))
+        # Only now may it be one without a password (password_required).
         if wanted.connection != before.connection and wanted.connection is not None:
             self.add(
                 "change the connection",
                 sql.SQL("CONNECTION {}").format(HiddenLiteral(wanted.connection)),
             )
-        if options:
-            self.add("change options", sql.SQL("SET ({})").format(_assignments(options)))
         if wanted.skip_lsn != before.skip_lsn:
             self.set_skip_lsn(wanted)
         if wanted.comment != before.comment:
@@ -643,21 +643,22 @@ def _plan_absent(
         )
     fail_with_all(planner.problems)
     patience = sql.SQL(f"SET statement_timeout = '{FORCE_AFTER_SECONDS}s'")
-    bounded = request.force and state.subscription.slot_name != NO_SLOT
     step = replace(
-        _drop_step(request.name),
-        way=Way.AUTOCOMMIT,
-        prelude=patience if bounded else None,
+        _drop_step(request.name), way=Way.AUTOCOMMIT, prelude=patience if request.force else None
     )
     return SubscriptionPlan([step], state.subscription.shown(), absent)
 
 
 def plan_forced_drop(name: str) -> Plan:
     """Drop it without its publisher, where the slot stays."""
+    # Where a table's first copy is not done, even a subscription without a slot tries to reach its
+    # publisher, however long that takes. The password is there for owners that need one.
+    nowhere = sql.Literal("host=/nonexistent password=none")
     return Plan(
         [
             _alter(name, "disable the worker", "DISABLE"),
             _alter(name, "give up the slot", "SET (slot_name = NONE)"),
+            _alter(name, "give up the publisher", sql.SQL("CONNECTION {}").format(nowhere)),
             _drop_step(name),
         ]
     )
@@ -668,58 +669,3 @@ def _drop_step(name: str) -> Step:
         f"drop subscription {name}",
         sql.SQL("DROP SUBSCRIPTION {}").format(sql.Identifier(name)),
     )
-
-
-# --- what only the publisher can tell ------------------------------------------------------------
-
-# Class 08: the connection to the publisher, or its answer. XX000 is what PostgreSQL 13 says
-# instead. The others: the connection cannot be parsed, its owner may not use it, no answer came.
-_PUBLISHER_STATES = ("08", "XX000", "42601", "2F003", "57014")
-
-
-def publisher_failed(error: ServerError) -> bool:
-    """Whether a statement failed for the publisher's sake, and not for the subscriber's."""
-    return (error.sqlstate or "").startswith(_PUBLISHER_STATES)
-
-
-def publisher_advice(error: ServerError, subscription: Subscription, present: bool) -> str:
-    """What to do where the publisher stands in the way, as sentences; "" where it does not."""
-    if not publisher_failed(error):
-        return ""
-    where = "{host}:{port}".format(**_address(subscription.connection))
-    if not present:
-        return (
-            f" The slot of a subscription is dropped on its publisher ({where}): make that reachable and run the"
-            " task again, or set force: true to drop the subscription alone, and drop the slot"
-            " there by hand."
-        )
-    if "already exists" in error.message:
-        return (
-            " The publisher has a slot of that name: drop it there, set another slot_name, or"
-            " create_slot: false to go on with it."
-        )
-    return (
-        f" It is the subscriber's server that connects to the publisher ({where}): check"
-        " connection, that the publisher runs, and that its pg_hba.conf admits the subscriber."
-    )
-
-
-def slot_left_behind(error: ServerError, state: SubscriptionState) -> dict[str, Any] | None:
-    """The slot that a forced drop has left on the publisher, and where that is."""
-    name = state.subscription.slot_name
-    if f'replication slot "{name}" does not exist' in error.message:
-        return None
-    return {
-        "slot_name": name,
-        **_address(state.subscription.connection),
-        "others": list(state.sync_slots),
-    }
-
-
-def _address(connection: Conninfo | None) -> dict[str, str | None]:
-    given: Mapping[str, str] = connection or {}
-    return {
-        "host": given.get("host", given.get("hostaddr")),
-        "port": given.get("port", "5432") if connection else None,
-        "dbname": given.get("dbname", given.get("user")),
-    }

@@ -380,7 +380,7 @@ slot_left_behind:
   type: dict
   contains:
     slot_name:
-      description: The slot of the subscription.
+      description: The slot of the subscription; none where it had none.
       type: str
       returned: always
     host:
@@ -423,6 +423,8 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._subscription_p
     SubscriptionPlan,
     plan_forced_drop,
     plan_subscription,
+)
+from ansible_collections.hmm.pg_replication.plugins.module_utils._subscription_publisher import (
     publisher_advice,
     publisher_failed,
     slot_left_behind,
@@ -461,11 +463,11 @@ def drop_by_force(
     left = slot_left_behind(error, state)
     if left is None:
         return result
-    others = "".join(f", {other}" for other in left["others"])
+    slots = ", ".join(filter(None, [left["slot_name"], *left["others"]]))
     context.warnings.append(
-        f"Subscription {name} was dropped without its publisher, which keeps WAL for it until its slot is"
-        f" dropped there ({left['host']}:{left['port']}, database {left['dbname']}):"
-        f" {left['slot_name']}{others}. {error.message}"
+        f"Subscription {name} was dropped without its publisher, which keeps WAL for it until its"
+        f" slots are dropped there ({left['host']}:{left['port']}, database {left['dbname']}):"
+        f" {slots}. {error.message}"
     )
     return {**result, "slot_left_behind": left}
 
