@@ -23,7 +23,7 @@ from tests.lab.modules import Outcome, run_module
 Params = dict[str, Any]
 
 # Runs per server and module.
-MANY, FEW = 170, 34
+MANY, FEW = 170, 52
 THOROUGH = (13, 18)
 SECRET = "open-sesame"
 
@@ -32,6 +32,10 @@ INJECTIONS = (
     '"; DROP TABLE canary; --',
     "'); DROP TABLE canary; --",
     "true); DROP TABLE canary; --",
+    "true)); DROP TABLE canary; --",
+    "true))); DROP TABLE canary; --",
+    "true) OR (true)); COMMIT; DROP TABLE canary; --",
+    " PUBLICATION p WITH (connect = false, slot_name = NONE); DROP TABLE canary; --",
     "\\'); DROP TABLE canary; --",
     "E'\\'); DROP TABLE canary; --'",
     "\u2014E'\\') ; DROP TABLE canary; --'",
@@ -86,54 +90,51 @@ def connection(chance: random.Random, text: str) -> Any:
 
 # --- the modules ---------------------------------------------------------------------------------
 #
-# One generator a module: what is asked for, with something hostile in one place of it.
+# One generator a module: what may be asked for with something hostile in one place of it. The place
+# that reaches the server's SQL most directly comes first, and gets every injection.
 
 
-def replication_slot(chance: random.Random, text: str) -> Params:
+def replication_slot(chance: random.Random, text: str) -> list[Params]:
     logical = {"slot_type": "logical", "name": "made"}
-    return chance.choice(
-        [
-            {"name": text},
-            {"name": ["made", text]},
-            {"name": text, "state": "absent", "force": True},
-            {"name": "made", "copy_from": text},
-            {"name": "made", "advance_to": text},
-            {**logical, "plugin": text},
-            {**logical, "copy_from": "there", "plugin": text},
-            {**logical, "login_db": text},
-            {"name": "made", "login_user": text},
-            {"name": "made", "connect_params": {"application_name": text}},
-            {"name": "made", "connect_params": connection(chance, text)},
-        ]
-    )
+    return [
+        {**logical, "plugin": text},
+        {"name": text},
+        {"name": ["made", text]},
+        {"name": text, "state": "absent", "force": True},
+        {"name": "made", "copy_from": text},
+        {"name": "made", "advance_to": text},
+        {**logical, "copy_from": "there", "plugin": text},
+        {**logical, "login_db": text},
+        {"name": "made", "login_user": text},
+        {"name": "made", "connect_params": {"application_name": text}},
+        {"name": "made", "connect_params": connection(chance, text)},
+    ]
 
 
-def publication(chance: random.Random, text: str) -> Params:
+def publication(chance: random.Random, text: str) -> list[Params]:
     made: Params = {"name": "made"}
     table = {"name": "canary"}
-    return chance.choice(
-        [
-            {"name": text},
-            {"name": text, "state": "absent"},
-            {"name": text, "tables": ["canary"], "comment": text},
-            {**made, "new_name": text},
-            {**made, "tables": [text]},
-            {**made, "tables": [f"public.{text}", "canary"]},
-            {**made, "tables": [{**table, "columns": ["id", text]}]},
-            {**made, "tables": [{**table, "where": text}]},
-            {**made, "tables": [{**table, "where": f"id > 0 AND note = {text}"}]},
-            {**made, "tables": [{**table, "where": f"note = '{text}'"}]},
-            {**made, "tables": [{**table, text: text}]},
-            {**made, "schemas": [text]},
-            {**made, "publish": [text]},
-            {**made, "owner": text},
-            {**made, "comment": text},
-            {**made, "connect_params": connection(chance, text)},
-        ]
-    )
+    return [
+        {**made, "tables": [{**table, "where": text}]},
+        {"name": text},
+        {"name": text, "state": "absent"},
+        {"name": text, "tables": ["canary"], "comment": text},
+        {**made, "new_name": text},
+        {**made, "tables": [text]},
+        {**made, "tables": [f"public.{text}", "canary"]},
+        {**made, "tables": [{**table, "columns": ["id", text]}]},
+        {**made, "tables": [{**table, "where": f"id > 0 AND note = {text}"}]},
+        {**made, "tables": [{**table, "where": f"note = '{text}'"}]},
+        {**made, "tables": [{**table, text: text}]},
+        {**made, "schemas": [text]},
+        {**made, "publish": [text]},
+        {**made, "owner": text},
+        {**made, "comment": text},
+        {**made, "connect_params": connection(chance, text)},
+    ]
 
 
-def subscription(chance: random.Random, text: str) -> Params:
+def subscription(chance: random.Random, text: str) -> list[Params]:
     # Nobody is called: what matters is what this server is told.
     made: Params = {
         "name": "made",
@@ -141,24 +142,29 @@ def subscription(chance: random.Random, text: str) -> Params:
         "publications": ["p"],
         "connect": False,
     }
-    return chance.choice(
-        [
-            {**made, "name": text, "slot_name": "none"},
-            {**made, "name": text, "state": "absent", "force": True},
-            {**made, "connection": connection(chance, text)},
-            {**made, "connection": connection(chance, text)},
-            {**made, "publications": [text]},
-            {**made, "publications": ["p", text]},
-            {**made, "slot_name": text},
-            {**made, "skip_lsn": text},
-            {**made, "owner": text},
-            {**made, "comment": text},
-            {**made, "new_name": text},
-        ]
-    )
+    return [
+        {**made, "connection": {"host": text, "password": SECRET}},
+        {**made, "name": text, "slot_name": "none"},
+        {**made, "name": text, "state": "absent", "force": True},
+        {**made, "connection": connection(chance, text)},
+        {**made, "publications": [text]},
+        {**made, "publications": ["p", text]},
+        {**made, "slot_name": text},
+        {**made, "skip_lsn": text},
+        {**made, "owner": text},
+        {**made, "comment": text},
+        {**made, "new_name": text},
+    ]
 
 
-GENERATORS: dict[str, Callable[[random.Random, str], Params]] = {
+def inputs(module: str, chance: random.Random, runs: int) -> Iterator[Params]:
+    for text in INJECTIONS:
+        yield from [GENERATORS[module](chance, text)[0]] * 2  # to create, and to alter
+    for _ in range(runs - 2 * len(INJECTIONS)):
+        yield chance.choice(GENERATORS[module](chance, hostile(chance)))
+
+
+GENERATORS: dict[str, Callable[[random.Random, str], list[Params]]] = {
     "replication_slot": replication_slot,
     "publication": publication,
     "subscription": subscription,
@@ -284,11 +290,11 @@ def test_hostile_input(target: Target, module: str) -> None:
     chance = random.Random(f"{module} {major}")
     before = target.snapshot()
     seen: Counter[str] = Counter()
-    for number in range(MANY if major in THOROUGH else FEW):
+    runs = MANY if major in THOROUGH else FEW
+    for number, params in enumerate(inputs(module, chance, runs)):
         if number % 2:
             made = target.run(module, BEFOREHAND[module])
             assert made.changed, made.msg
-        params = GENERATORS[module](chance, hostile(chance))
         try:
             outcome = target.run(module, params)
         except Exception as error:
@@ -301,7 +307,8 @@ def test_hostile_input(target: Target, module: str) -> None:
         target.drop_what_it_is_about(module, params)
         assert target.snapshot() == before, params
     # Neither is all of it refused, nor all of it let through.
-    assert min(seen["failed"], seen["done"]) > seen.total() * 0.05, seen
+    assert seen["failed"], seen
+    assert seen["done"], seen
 
 
 def test_the_canary_is_looked_after(target: Target) -> None:
