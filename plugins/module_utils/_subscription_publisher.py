@@ -33,7 +33,11 @@ def publisher_failed(error: ServerError) -> bool:
 
 def publisher_advice(error: ServerError, subscription: Subscription, present: bool) -> str:
     """What to do where the publisher stands in the way, as sentences; "" where it does not."""
-    if not publisher_failed(error):
+    if present:
+        # Here the rest of those states may be the subscriber's own.
+        if not ((error.sqlstate or "").startswith("08") or "publisher" in error.message):
+            return ""
+    elif not publisher_failed(error):
         return ""
     where = "{host}:{port}".format(**_address(subscription.connection))
     if not present:

@@ -31,7 +31,7 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Where only a secret of O(connection) changes, the diff shows it as C(******** (changed\)).
+      - Where only a secret of O(connection) changes, the diff shows it as V(******** (changed\)).
   idempotent:
     support: partial
     details:
@@ -183,6 +183,9 @@ options:
     type: bool
     default: false
   login_db:
+    description:
+      - The database of the subscription.
+    type: str
     required: true
 seealso:
   - module: hmm.pg_replication.publication

@@ -21,7 +21,6 @@ from tests.lab.modules import Outcome, four_calls, run_module
 from tests.lab.waiting import wait_until
 
 HIDDEN = "********"
-WARY = "a 'b\\c=%d\"é\u8239"
 
 
 @dataclass
@@ -483,37 +482,48 @@ def test_a_new_password_copies_nothing_again(pair: Pair) -> None:
         pair.shore.sql("DROP ROLE feeder")
 
 
+MARK = "Zq7"
+HOSTILE = [
+    "0123",
+    f"{MARK}it's",
+    f"{MARK} two words ",
+    f"{MARK}back\\slash\\\\",
+    f"{MARK}100%s %% %(x)s",
+    f"{MARK}a=b",
+    f'{MARK}double"quote',
+    f"{MARK}p\u00e4ss\u8239",
+    f"\\'{MARK}",
+    f"' OR host='127.0.0.2{MARK}",
+    f"://@/?#&{MARK}",
+    f"{MARK} 'b\\c=%d\"\u00e9\u8239",
+]
+
+
 def test_hostile_passwords(pair: Pair) -> None:
+    pair.secrets.append(MARK)
     pair.shore.sql("CREATE ROLE feeder LOGIN SUPERUSER")
-    passwords = [
-        "0123",
-        "it's",
-        "two words ",
-        "back\\slash\\\\",
-        "100%s %% %(x)s",
-        "a=b",
-        'double"quote',
-        "p\u00e4ss\u8239",
-        "\\'",
-        "' OR host='127.0.0.2",
-        "://@/?#&",
-        WARY,
-    ]
+    wanted: dict[str, Any] = {"publications": ["documents"]}
     try:
         pair.create(enabled=False)
-        for password in passwords:
-            pair.secrets[:] = [password] if len(password) > 4 else []
+        for password in HOSTILE:
             pair.shore.sql("ALTER ROLE feeder PASSWORD %s", (password,))
-            connection = {**pair.connection, "user": "feeder", "password": password}
-            pair.four(connection=connection)
+            wanted["connection"] = {**pair.connection, "user": "feeder", "password": password}
+            check, real, again = (
+                pair.run(check_mode=mode, **wanted) for mode in (True, False, True)
+            )
+            assert real.changed, real.msg
+            assert check.diff == real.diff
+            assert not again.changed
             stored = parse_dsn(pair.stored("subconninfo")[0])
-            assert stored == {key: str(value) for key, value in connection.items()}
-        # The last one reaches the publisher too, and no text of the server tells it.
-        outcome = pair.run(connection=connection, enabled=True)
+            assert stored == {key: str(value) for key, value in wanted["connection"].items()}
+        # The last one reaches the publisher too.
+        outcome = pair.run(**wanted, enabled=True)
         assert not outcome.failed, outcome.msg
         assert outcome.result["refreshed"]
         pair.arrives("documents", 1)
         pair.run(state="absent")
+        wanted["connection"]["password"] += "wrong"
+        assert "password authentication failed" in pair.fails(**wanted)
     finally:
         pair.shore.sql("DROP ROLE feeder")
 

@@ -639,10 +639,35 @@ def test_forced_drop() -> None:
     ],
 )
 def test_publisher_failed(sqlstate: str | None, failed: bool) -> None:
-    error = ServerError("told", sqlstate)
-    assert publisher_failed(error) == failed
-    for present in (True, False):
-        assert bool(publisher_advice(error, there(), present)) == failed
+    assert publisher_failed(ServerError("told", sqlstate)) == failed
+
+
+@pytest.mark.parametrize(
+    ("message", "sqlstate", "present", "advice"),
+    [
+        (
+            "told",
+            "08006",
+            True,
+            " It is the subscriber's server that connects to the publisher (sh",
+        ),
+        ("no publisher", "XX000", True, " It is the subscriber's server that connects to the"),
+        ("told", "XX000", True, ""),
+        ("told", "2F003", True, ""),
+        ("slot already exists", "08P01", True, " The publisher has a slot of that name: drop it"),
+        (
+            "told",
+            "XX000",
+            False,
+            " The slot of a subscription is dropped on its publisher (shore:5",
+        ),
+        ("told", "42501", False, ""),
+    ],
+)
+def test_publisher_advice(message: str, sqlstate: str, present: bool, advice: str) -> None:
+    said = publisher_advice(ServerError(message, sqlstate), there(), present)
+    assert said.startswith(advice)
+    assert bool(said) == bool(advice)
 
 
 def test_slot_left_behind() -> None:
