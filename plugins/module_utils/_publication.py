@@ -33,16 +33,23 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import (
     name_array,
     table_identifier,
 )
+from ansible_collections.hmm.pg_replication.plugins.module_utils._versions import PUBLICATION
 
+INSUFFICIENT_PRIVILEGE = "42501"
 OPERATIONS = ("insert", "update", "delete", "truncate")
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A row filter as the server writes it, and the columns that it looks at."""
+    """A row filter as the server writes it, and the columns that it looks at.
+
+    :param source: as the task writes it. The server is given that one: what it writes itself it
+        may read as something else (`- '1'::int` comes back as `(- 1)`, and that as a constant).
+    """
 
     text: str
     columns: frozenset[str] = field(compare=False)
+    source: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -156,9 +163,9 @@ def publication_request(params: Mapping[str, Any]) -> PublicationRequest:
         publish_via_partition_root=params["publish_via_partition_root"],
         publish_generated_columns=params["publish_generated_columns"],
         require_replica_identity=params["require_replica_identity"],
-        owner=params["owner"] and check_identifier("owner", params["owner"]),
+        owner=_identifier("owner", params["owner"]),
         comment=params["comment"],
-        new_name=params["new_name"] and check_identifier("new_name", params["new_name"]),
+        new_name=_identifier("new_name", params["new_name"]),
         cascade=params["cascade"],
     )
     if request.all_tables and (request.tables or request.schemas):
@@ -167,6 +174,8 @@ def publication_request(params: Mapping[str, Any]) -> PublicationRequest:
         raise ReplicationError("append: name the tables or schemas that are to be added.")
     if request.new_name and not request.present:
         raise ReplicationError("new_name: it makes no sense with state: absent.")
+    if request.new_name == request.name:
+        raise ReplicationError("new_name: it is the name already.")
     with_columns = [table.option for table in request.tables or () if table.columns is not None]
     if request.schemas and with_columns:
         raise ReplicationError(
@@ -174,6 +183,10 @@ def publication_request(params: Mapping[str, Any]) -> PublicationRequest:
             " make two publications."
         )
     return request
+
+
+def _identifier(option: str, name: str | None) -> str | None:
+    return None if name is None else check_identifier(option, name)
 
 
 def _identifiers(option: str, names: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -232,7 +245,7 @@ def _table(option: str, entry: Any) -> TableRequest:
         option=option,
         table=parse_table_name(f"{option}.name", entry["name"]),
         columns=frozenset(_identifiers(f"{option}.columns", columns) or ()) if columns else None,
-        where=where and check_expression(f"{option}.where", where),
+        where=None if where is None else check_expression(f"{option}.where", where),
         only=only,
     )
 
@@ -244,16 +257,23 @@ def _table(option: str, entry: Any) -> TableRequest:
 class Relation:
     """A table, as far as publishing it goes.
 
+    :param publishable: whether it is a table whose changes can be published at all; a view is
+        not, nor an unlogged table, and a partition may be a foreign table.
     :param identity: the columns of its replica identity; None: it has none; all columns count
         where it is FULL.
+    :param stored: its generated columns that are stored.
+    :param virtual: its generated columns that are not.
     :param children: its partitions, or the tables that inherit from it.
     """
 
     oid: int
     name: TableName
+    publishable: bool = True
     partitioned: bool = False
     identity: frozenset[str] | None = None
     identity_full: bool = False
+    stored: frozenset[str] = frozenset()
+    virtual: frozenset[str] = frozenset()
     children: tuple[int, ...] = ()
 
     @property
@@ -267,7 +287,8 @@ class Catalog:
 
     :param found: the publications named name and new_name, where they exist.
     :param asked: for every entry of the option tables the oid of the table, where it exists.
-    :param bare: tables without a replica identity among those that schemas and all_tables cover.
+    :param covered: of the tables that are or would be published with their schema or with all
+        tables, those that may miss a replica identity; each with the schemas it comes with.
     :param filters: the row filters asked for, as the server writes them, by entry.
     """
 
@@ -278,7 +299,7 @@ class Catalog:
     found: Mapping[str, Publication] | None = None
     asked: tuple[int | None, ...] = ()
     relations: Mapping[int, Relation] | None = None
-    bare: tuple[TableName, ...] = ()
+    covered: tuple[tuple[Relation, frozenset[str]], ...] = ()
     filters: Mapping[str, Filter] | None = None
 
     def publication(self, name: str | None) -> Publication | None:
@@ -301,6 +322,8 @@ class Catalog:
             yield from self.descendants(child)
 
 
+# pg_get_expr() waits for whoever locks the table: not for longer than is said here. What stands
+# after FROM is run before what stands before it, and holds for this one statement.
 _READ = """
 WITH RECURSIVE
 wanted AS (SELECT * FROM pg_publication WHERE pubname = ANY ({names})),
@@ -319,12 +342,36 @@ tree (oid) AS (
 identity (indrelid, columns) AS NOT MATERIALIZED (
   SELECT i.indrelid,
          (SELECT json_agg(attname) FROM pg_attribute
-           WHERE attrelid = i.indrelid AND attnum = ANY (i.indkey))
+           WHERE attrelid = i.indrelid
+             AND attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
     FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid
    WHERE i.indisvalid
      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary AND i.indimmediate
-                             WHEN 'i' THEN i.indisreplident END)
+                             WHEN 'i' THEN i.indisreplident END),
+relation AS NOT MATERIALIZED (
+  SELECT c.oid, n.nspname, json_build_object(
+           'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
+           'publishable', c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.oid >= 16384,
+           'full', c.relreplident = 'f',
+           'identity', (SELECT columns FROM identity WHERE indrelid = c.oid),
+           'stored', (SELECT json_agg(attname) FROM pg_attribute
+                       WHERE attrelid = c.oid AND attgenerated = 's'),
+           'virtual', (SELECT json_agg(attname) FROM pg_attribute
+                        WHERE attrelid = c.oid AND attgenerated = 'v'),
+           'children', (SELECT json_agg(inhrelid::bigint) FROM pg_inherits
+                         WHERE inhparent = c.oid)) AS found
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace),
+cover (oid, schema) AS (
+  SELECT c.oid, n.nspname
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE {all_tables} OR (SELECT bool_or(puballtables) FROM wanted)
+      OR n.nspname = ANY ({in_schemas}) OR n.nspname = ANY ({schemas_there})
+  UNION SELECT inhrelid, cover.schema FROM pg_inherits
+          JOIN cover ON inhparent = cover.oid
+          JOIN pg_class c ON c.oid = inhrelid AND c.relispartition)
 SELECT pg_is_in_recovery() AS in_recovery,
        current_user AS user,
        (SELECT json_agg(json_build_object(
@@ -349,23 +396,18 @@ SELECT pg_is_in_recovery() AS in_recovery,
                      WHERE r.prpubid = p.oid)))
           FROM wanted p) AS publications,
        (SELECT json_agg(json_build_array(position, oid)) FROM asked) AS asked,
-       (SELECT json_agg(json_build_object(
-                 'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
-                 'full', c.relreplident = 'f',
-                 'identity', (SELECT columns FROM identity WHERE indrelid = c.oid),
-                 'children', (SELECT json_agg(inhrelid::bigint) FROM pg_inherits
-                               WHERE inhparent = c.oid)))
-          FROM pg_class c
-          JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.oid IN (SELECT oid FROM tree)) AS relations,
-       (SELECT json_agg(json_build_array(n.nspname, c.relname))
-          FROM pg_class c
-          JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE ({all_tables} OR n.nspname = ANY ({in_schemas}))
+       (SELECT json_agg(found) FROM relation WHERE oid IN (SELECT oid FROM tree)) AS relations,
+       (SELECT json_agg(json_build_array(
+                 found, (SELECT json_agg(schema) FROM cover WHERE cover.oid = c.oid)))
+          FROM relation
+          JOIN pg_class c USING (oid)
+         WHERE oid IN (SELECT oid FROM cover)
            AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384
-           AND n.nspname <> 'information_schema'
-           AND c.relreplident <> 'f'
-           AND NOT EXISTS (SELECT FROM identity WHERE indrelid = c.oid)) AS bare
+           AND CASE WHEN c.relreplident <> 'f'
+                         AND NOT EXISTS (SELECT FROM identity WHERE indrelid = c.oid) THEN true
+                    ELSE EXISTS (SELECT FROM pg_attribute
+                                  WHERE attrelid = c.oid AND attgenerated <> '') END) AS covered
+  FROM (SELECT set_config('lock_timeout', {patience}, true) OFFSET 0) AS patience
 """
 # What a version brought to the catalogs, as an expression; NULL stands for it in older ones.
 _SINCE = {
@@ -384,20 +426,28 @@ _SINCE = {
             WHERE attrelid = r.prrelid AND attnum = ANY (r.prattrs))""",
     ),
     "filter": (15, "pg_get_expr(r.prqual, r.prrelid)"),
+    # Its dependencies would name the columns of the column list as well.
     "filtered": (
         15,
         """(SELECT json_agg(DISTINCT attname)
-             FROM pg_depend
-             JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
-            WHERE classid = 'pg_publication_rel'::regclass AND objid = r.oid
-              AND refclassid = 'pg_class'::regclass AND refobjid = r.prrelid AND refobjsubid > 0
-              AND r.prqual IS NOT NULL)""",
+             FROM regexp_matches(r.prqual::text, ':varattno ([0-9]+)', 'g') AS used (number)
+             JOIN pg_attribute ON attrelid = r.prrelid AND attnum = number[1]::int)""",
+    ),
+    "schemas_there": (
+        15,
+        """ARRAY(SELECT nspname
+                   FROM pg_publication_namespace
+                   JOIN pg_namespace ON pg_namespace.oid = pnnspid
+                  WHERE pnpubid IN (SELECT oid FROM wanted))""",
     ),
 }
 
 
-def read_catalog(session: Session, request: PublicationRequest) -> Catalog:
-    """All that one publication and the tables asked for have to do with, in one statement."""
+def read_catalog(session: Session, request: PublicationRequest, patience: int) -> Catalog:
+    """All that one publication and the tables asked for have to do with, in one statement.
+
+    :param patience: how many seconds to wait for a table that another session locks.
+    """
     expressions = {
         slot: sql.SQL(expression if session.major >= since else "NULL")
         for slot, (since, expression) in _SINCE.items()
@@ -408,6 +458,7 @@ def read_catalog(session: Session, request: PublicationRequest) -> Catalog:
             entries=_entries(request.tables or ()),
             all_tables=sql.Literal(bool(request.all_tables)),
             in_schemas=name_array(request.schemas or ()),
+            patience=sql.Literal(f"{patience}s"),
             **expressions,
         )
     )[0]
@@ -420,9 +471,11 @@ def read_catalog(session: Session, request: PublicationRequest) -> Catalog:
         found={item["name"]: _publication(item) for item in row["publications"] or ()},
         asked=tuple(asked.get(position) for position in range(len(request.tables or ()))),
         relations={item["oid"]: _relation(item) for item in row["relations"] or ()},
-        bare=tuple(sorted(TableName(*name) for name in row["bare"] or ())),
+        covered=tuple(
+            (_relation(item), frozenset(schemas)) for item, schemas in row["covered"] or ()
+        ),
     )
-    return replace(catalog, filters=_deparsed(session, request, catalog))
+    return replace(catalog, filters=_deparsed(session, request, catalog, patience))
 
 
 def _entries(tables: Iterable[TableRequest]) -> sql.Composable:
@@ -461,14 +514,19 @@ def _relation(item: Mapping[str, Any]) -> Relation:
     return Relation(
         oid=item["oid"],
         name=TableName(item["schema"], item["name"]),
+        publishable=item["publishable"],
         partitioned=item["kind"] == "p",
         identity=None if item["identity"] is None else frozenset(item["identity"]),
         identity_full=item["full"],
+        stored=frozenset(item["stored"] or ()),
+        virtual=frozenset(item["virtual"] or ()),
         children=tuple(item["children"] or ()),
     )
 
 
-def _deparsed(session: Session, request: PublicationRequest, catalog: Catalog) -> dict[str, Filter]:
+def _deparsed(
+    session: Session, request: PublicationRequest, catalog: Catalog, patience: int
+) -> dict[str, Filter]:
     """The row filters asked for, as the server would write them in its catalog.
 
     The server keeps a filter as a parsed tree and writes it in its own way, so only it can tell
@@ -489,31 +547,48 @@ def _deparsed(session: Session, request: PublicationRequest, catalog: Catalog) -
             filters[entry.option] = stored
         else:
             unsettled.append((entry, relation))
-    if unsettled and not catalog.in_recovery:
+    possible = request.present and not catalog.in_recovery
+    if unsettled and possible and session.major >= PUBLICATION["where"].create:
         with session.transaction(keep=False):
             for entry, relation in unsettled:
-                filters[entry.option] = _deparse(session, entry, relation)
+                filters[entry.option] = _deparse(session, entry, relation, patience)
     return filters
 
 
-def _deparse(session: Session, entry: TableRequest, relation: Relation) -> Filter:
-    probe = sql.Identifier("pg_temp", f"filter of {entry.option}")
+def _deparse(session: Session, entry: TableRequest, relation: Relation, patience: int) -> Filter:
+    # Named like the table itself, for filters that say documents.id.
+    probe = sql.Identifier("pg_temp", relation.name.name)
     try:
         row = session.rows(
             sql.SQL(
-                "CREATE TEMPORARY TABLE {probe} (LIKE {table}, CONSTRAINT filter CHECK ({where}));"
+                "SET LOCAL lock_timeout = {patience}; DROP TABLE IF EXISTS {probe};"
+                " CREATE TEMPORARY TABLE {probe} (LIKE {table}, CHECK ({where}));"
                 " SELECT pg_get_expr(conbin, conrelid) AS text, array(SELECT attname::text"
                 " FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey)) AS columns"
-                " FROM pg_constraint WHERE conname = 'filter' AND conrelid = {name}::regclass"
+                " FROM pg_constraint WHERE contype = 'c' AND conrelid = {name}::regclass"
             ).format(
+                patience=sql.Literal(f"{patience}s"),
                 probe=probe,
-                name=sql.Literal(f'pg_temp."filter of {entry.option}"'),
+                name=sql.Literal(f"pg_temp.{_quoted(relation.name.name)}"),
                 table=table_identifier(relation.name),
                 where=sql.SQL(entry.where or ""),
             )
         )[0]
     except ServerError as exc:
         raise ReplicationError(
-            f"{entry.option}.where: the server refused the filter {entry.where!r}: {exc.message}"
+            f"{entry.option}.where: {_refusal(exc, entry.where or '')}"
         ) from None
-    return Filter(row["text"], frozenset(row["columns"]))
+    return Filter(row["text"], frozenset(row["columns"]), entry.where)
+
+
+def _quoted(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def _refusal(exc: ServerError, where: str) -> str:
+    if exc.sqlstate == INSUFFICIENT_PRIVILEGE:
+        return (
+            f"a temporary table is needed to compare the filter {where!r} with the catalog's, and"
+            f" the server refused it: {exc.message} Or write the filter as the server writes it."
+        )
+    return f"the server refused the filter {where!r}: {exc.message}"

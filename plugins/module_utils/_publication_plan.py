@@ -15,7 +15,10 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import 
     ReplicationError,
     fail_with_all,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._names import TableName
+from ansible_collections.hmm.pg_replication.plugins.module_utils._names import (
+    TableName,
+    unique,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._plan import Plan, Step
 from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import (
     OPERATIONS,
@@ -164,8 +167,13 @@ def _declared_tables(
             )
         if not entry.only and not relation.partitioned:
             for child in catalog.descendants(relation):
-                inherited.setdefault(child.name, table)
+                inherited.setdefault(child.name, replace(table, where=_plain(table.where)))
     return {**inherited, **named}
+
+
+def _plain(where: Filter | None) -> Filter | None:
+    """The filter for a table that inherits it: the text of the task may name the parent."""
+    return where and replace(where, source=None)
 
 
 def _filter(entry: TableRequest, catalog: Catalog) -> Filter | None:
@@ -184,41 +192,51 @@ def _identity_problems(wanted: Publication, catalog: Catalog) -> list[str]:
     """
     if not wanted.publish & {"update", "delete"}:
         return []
-    problems = [_no_identity(name) for name in catalog.bare] if _covers(wanted, catalog) else []
-    for name, table in sorted(wanted.published.items()):
-        for relation in _written(catalog.by_name(name), catalog):
-            problem = _identity_problem(relation, table)
-            if problem and problem not in problems:
-                problems.append(problem)
-    return problems
-
-
-def _covers(wanted: Publication, catalog: Catalog) -> bool:
-    return bool(catalog.bare) and (wanted.all_tables or bool(wanted.schemas))
+    gaps = [
+        (relation, PublishedTable())
+        for relation, schemas in catalog.covered
+        if wanted.all_tables or wanted.schemas & schemas
+    ]
+    for name, table in wanted.published.items():
+        gaps.extend((relation, table) for relation in _written(catalog.by_name(name), catalog))
+    problems = [
+        _identity_problem(relation, table, wanted, catalog.version)
+        for relation, table in sorted(gaps, key=lambda gap: gap[0].name)
+    ]
+    return unique(problem for problem in problems if problem)
 
 
 def _written(relation: Relation, catalog: Catalog) -> list[Relation]:
-    """The tables that rows are really in: a partitioned table's leaves."""
-    if not relation.partitioned:
-        return [relation]
-    return [child for child in catalog.descendants(relation) if not child.partitioned]
+    """The tables that rows are really in, so far as they are published: a partitioned table's leaves."""
+    if relation.partitioned:
+        leaves = [child for child in catalog.descendants(relation) if not child.partitioned]
+    else:
+        leaves = [relation]
+    return [leaf for leaf in leaves if leaf.publishable]
 
 
-def _identity_problem(relation: Relation, table: PublishedTable) -> str | None:
+def _identity_problem(
+    relation: Relation, table: PublishedTable, wanted: Publication, version: int
+) -> str | None:
+    identity = _key(relation)
     if not relation.has_identity:
         return _no_identity(relation.name)
-    if table.columns is not None and (
-        relation.identity_full or not (relation.identity or frozenset()) <= table.columns
-    ):
+    if relation.identity_full and table.columns is not None:
+        return (
+            f"Table {relation.name}: its replica identity is FULL, which no column list serves, so"
+            " updates and deletes of it would fail on the publisher: leave columns out, or give it"
+            " a replica identity that is a key."
+        )
+    if table.columns is not None and not identity <= table.columns:
         return (
             f"Table {relation.name}: its column list leaves out columns of its replica identity,"
             " so updates and deletes of it would fail on the publisher: add"
-            f" {_listed(relation.identity, table.columns)} to columns."
+            f" {', '.join(sorted(identity - table.columns))} to columns."
         )
     if (
         table.where is not None
         and not relation.identity_full
-        and not table.where.columns <= (relation.identity or frozenset())
+        and not table.where.columns <= identity
     ):
         return (
             f"Table {relation.name}: its filter uses columns outside its replica identity, so"
@@ -226,7 +244,37 @@ def _identity_problem(relation: Relation, table: PublishedTable) -> str | None:
             " columns, publish only insert and truncate, or ALTER TABLE"
             f" {relation.name} REPLICA IDENTITY FULL."
         )
+    if version // 10000 >= PUBLICATION["publish_generated_columns"].create:
+        return _generated_problem(relation, table, wanted)
     return None
+
+
+def _generated_problem(
+    relation: Relation, table: PublishedTable, wanted: Publication
+) -> str | None:
+    """PostgreSQL 18 and newer: Logical Replication, "Generated Column Replication"."""
+    if relation.identity_full and relation.virtual:
+        return (
+            f"Table {relation.name}: its replica identity is FULL and {_listed(relation.virtual)}"
+            " virtual, which cannot be published, so updates and deletes of it would fail on the"
+            " publisher: give it a replica identity that is a key."
+        )
+    unpublished = relation.stored if relation.identity_full else relation.stored & _key(relation)
+    if table.columns is None and unpublished and wanted.publish_generated_columns != "stored":
+        return (
+            f"Table {relation.name}: {_listed(unpublished)} generated, part of its replica"
+            " identity and not published, so updates and deletes of it would fail on the"
+            " publisher: set publish_generated_columns to stored."
+        )
+    return None
+
+
+def _key(relation: Relation) -> frozenset[str]:
+    return relation.identity or frozenset()
+
+
+def _listed(columns: frozenset[str]) -> str:
+    return f"{', '.join(sorted(columns))} {'is' if len(columns) == 1 else 'are'}"
 
 
 def _no_identity(name: TableName) -> str:
@@ -235,10 +283,6 @@ def _no_identity(name: TableName) -> str:
         f" publisher: give it a primary key, or ALTER TABLE {name} REPLICA IDENTITY FULL, or set"
         " publish to insert and truncate, or require_replica_identity to false."
     )
-
-
-def _listed(identity: frozenset[str] | None, columns: frozenset[str]) -> str:
-    return ", ".join(sorted(identity - columns)) if identity else "all columns"
 
 
 # --- steps ---------------------------------------------------------------------------------------
@@ -267,7 +311,6 @@ def _steps(before: Publication | None, wanted: Publication, catalog: Catalog) ->
         steps = [*content, *settings]
     else:
         steps = [*settings, *content]
-    steps.extend(_attributes(before, wanted, before.owner))
     if before.name != wanted.name:
         steps.append(
             Step(
@@ -277,6 +320,7 @@ def _steps(before: Publication | None, wanted: Publication, catalog: Catalog) ->
                 ),
             )
         )
+    steps.extend(_attributes(before, wanted, before.owner))
     return steps
 
 
@@ -301,7 +345,7 @@ def _create(wanted: Publication, catalog: Catalog) -> Step:
 
 def _attributes(before: Publication | None, wanted: Publication, owner: str) -> list[Step]:
     """Comment and owner, the owner last: whoever gives a publication away cannot change it."""
-    name = sql.Identifier(before.name if before else wanted.name)
+    name = sql.Identifier(wanted.name)
     steps = []
     if wanted.comment != (before.comment if before else None):
         steps.append(
@@ -404,5 +448,5 @@ def _table(relation: Relation, table: PublishedTable) -> sql.Composable:
         columns = sql.SQL(", ").join(sql.Identifier(column) for column in sorted(table.columns))
         parts.append(sql.SQL("({})").format(columns))
     if table.where is not None:
-        parts.append(sql.SQL("WHERE ({})").format(sql.SQL(table.where.text)))
+        parts.append(sql.SQL("WHERE ({})").format(sql.SQL(table.where.source or table.where.text)))
     return sql.SQL(" ").join(parts)

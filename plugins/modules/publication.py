@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # SPDX-FileCopyrightText: HMM pg_replication contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Manage publications."""
@@ -251,6 +252,10 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._module import 
     Result,
     run_module,
 )
+from ansible_collections.hmm.pg_replication.plugins.module_utils._plan import (
+    PATIENCE_SECONDS,
+    REHEARSAL_LOCK_SECONDS,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import (
     PublicationRequest,
     publication_request,
@@ -263,7 +268,8 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._publication_pl
 
 def ensure_publication(context: Context, request: PublicationRequest) -> Result:
     """Make the publication what is asked for."""
-    plan = plan_publication(request, read_catalog(context.session, request))
+    patience = REHEARSAL_LOCK_SECONDS if context.check_mode else PATIENCE_SECONDS
+    plan = plan_publication(request, read_catalog(context.session, request, patience))
     return {**context.carry_out(plan), "publication": plan.after}
 
 
