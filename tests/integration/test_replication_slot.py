@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -455,6 +457,21 @@ def test_a_slot_in_use(database: Database, login: dict[str, object], logical: bo
         if logical and database.server.major >= 17:
             assert "is in use by the process" in refused(**asked, failover=True)
         four_calls(MODULE, **asked, state="absent", force=True)
+    assert slots(database.server) == []
+
+
+def test_a_consumer_that_takes_its_time_to_end(
+    database: Database, login: dict[str, object]
+) -> None:
+    done(name=["a", "idle"], **login)
+    with Consumer(database, "a") as consumer:
+        os.kill(consumer.pid, signal.SIGSTOP)
+        awakening = threading.Timer(0.3, os.kill, (consumer.pid, signal.SIGCONT))
+        awakening.start()
+        seen = len(database.server.log_text())
+        assert done(name=["a", "idle"], state="absent", force=True, **login).changed
+        awakening.join()
+        assert sum("pg_drop" in told for told in statements(database.server, seen)) > 1
     assert slots(database.server) == []
 
 
