@@ -306,9 +306,9 @@ def test_hostile_input(target: Target, module: str) -> None:
         target.drop_what_it_is_about(module, {**BEFOREHAND[module], "name": "made"})
         target.drop_what_it_is_about(module, params)
         assert target.snapshot() == before, params
-    # Neither is all of it refused, nor all of it let through.
-    assert seen["failed"], seen
-    assert seen["done"], seen
+    if major in THOROUGH:  # neither is all of it refused, nor all of it let through
+        assert seen["failed"], seen
+        assert seen["done"], seen
 
 
 def test_the_canary_is_looked_after(target: Target) -> None:
