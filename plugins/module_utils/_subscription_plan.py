@@ -190,9 +190,9 @@ class _Planner:
             and "password" not in wanted.connection
         ):
             self.refuse(
-                f"its owner {wanted.owner or self.server.role} is not a superuser, so that connection needs a"
-                " password (a passfile is not enough), or password_required: false, which"
-                " a superuser may set"
+                f"its owner {wanted.owner} is not a superuser, so that connection needs a password"
+                " (a passfile is not enough), or password_required: false, which a superuser may"
+                " set"
             )
 
     def set_owner(self, owner: str) -> None:
@@ -470,8 +470,8 @@ class _Alteration(_Planner):
         self.check_server()
         if not self.state.owned:
             self.refuse(
-                f"{server.role} may not alter it: it belongs to {before.owner}. Connect as that role,"
-                " as a member of it, or as a superuser"
+                f"{server.role} may not alter it: it belongs to {before.owner}. Connect as that"
+                " role, as a member of it, or as a superuser"
             )
         elif not server.superuser and replace(before, comment=wanted.comment) != wanted:
             if before.password_required is False:
@@ -483,7 +483,9 @@ class _Alteration(_Planner):
 
     def check_options(self, wanted: Subscription) -> None:
         before = self.before
-        for option in self.changed(wanted).keys() & SUBSCRIPTION.keys():
+        for option in self.changed(wanted):
+            if option not in SUBSCRIPTION:
+                continue
             missing = missing_at_alter(SUBSCRIPTION, option, self.server.version)
             if missing:
                 self.refuse(

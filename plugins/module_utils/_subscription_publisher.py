@@ -35,16 +35,17 @@ def publisher_advice(error: ServerError, subscription: Subscription, present: bo
     """What to do where the publisher stands in the way, as sentences; "" where it does not."""
     if present:
         # Here the rest of those states may be the subscriber's own.
-        if not ((error.sqlstate or "").startswith("08") or "publisher" in error.message):
+        about_it = "publisher" in error.message or "replication slot" in error.message
+        if not (about_it or (error.sqlstate or "").startswith("08")):
             return ""
     elif not publisher_failed(error):
         return ""
     where = "{host}:{port}".format(**_address(subscription.connection))
     if not present:
         return (
-            f" The slot of a subscription is dropped on its publisher ({where}): make that reachable and run the"
-            " task again, or set force: true to drop the subscription alone, and drop the slot"
-            " there by hand."
+            f" The slot of a subscription is dropped on its publisher ({where}): make that"
+            " reachable and run the task again, or set force: true to drop the subscription alone, and drop"
+            " the slot there by hand."
         )
     if "already exists" in error.message:
         return (

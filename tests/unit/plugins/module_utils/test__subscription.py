@@ -654,7 +654,12 @@ def test_publisher_failed(sqlstate: str | None, failed: bool) -> None:
         ("no publisher", "XX000", True, " It is the subscriber's server that connects to the"),
         ("told", "XX000", True, ""),
         ("told", "2F003", True, ""),
-        ("slot already exists", "08P01", True, " The publisher has a slot of that name: drop it"),
+        (
+            "replication slot already exists",
+            "XX000",
+            True,
+            " The publisher has a slot of that name: drop it",
+        ),
         (
             "told",
             "XX000",
