@@ -271,7 +271,7 @@ def test_create_with(fleet: Publisher, case: str) -> None:
     assert created.changed
     assert {key: created.result["publication"][key] for key in state} == state
     assert fleet.sql(query) == [(answer,)]
-    assert fleet.ensure(state="absent").changed
+    assert fleet.done(state="absent").changed
     assert fleet.sql("SELECT pubname FROM pg_publication") == []
 
 
@@ -285,14 +285,15 @@ def test_alter_to_and_back(fleet: Publisher, case: str) -> None:
     plain["publish_via_partition_root"] = False
     if fleet.major >= 18:
         plain["publish_generated_columns"] = "none"
-    first = fleet.ensure(**plain).result["publication"]
+    first = fleet.done(**plain).result["publication"]
     altered = fleet.ensure(**params)
     if params:
         assert altered.changed
         assert {key: altered.result["publication"][key] for key in state} == state
     else:
         assert not altered.changed
-    assert fleet.ensure(**plain).result["publication"] == first
+    assert fleet.done(**plain).result["publication"] == first
+    assert not fleet.done(**plain).changed
 
 
 @pytest.mark.parametrize(
@@ -393,10 +394,8 @@ def test_drift_is_seen_and_repaired(fleet: Publisher, case: str) -> None:
     params: dict[str, Any] = {}
     for version, more in DECLARED.items():
         params.update(more if fleet.major >= version else {})
-    fleet.done(**params)
-    state, declared = fleet.read(), fleet.declared()
+    state, declared = fleet.done(**params).result["publication"], fleet.declared()
     fleet.sql(drift)
-    assert (fleet.run(check_mode=True).result["publication"], fleet.declared()) != (state, declared)
     repaired = fleet.ensure(**params)
     assert repaired.changed
     assert repaired.result["publication"] == state
@@ -444,12 +443,12 @@ def test_a_partitioned_table_stands_for_its_partitions(publisher_of: Publisher) 
     assert fleet.declared() == {"parts": (None, None)}
     assert fleet.sent() == {"public.parts_eu", "public.parts_kr"}
     fleet.sql("CREATE TABLE parts_jp PARTITION OF parts_asia FOR VALUES IN ('jp')")
-    assert not fleet.ensure(tables=["parts"]).changed
+    assert not fleet.done(tables=["parts"]).changed
     assert fleet.sent() == {"public.parts_eu", "public.parts_kr", "public.parts_jp"}
-    assert fleet.ensure(publish_via_partition_root=True).changed
+    assert fleet.done(publish_via_partition_root=True).changed
     assert fleet.sent() == {"public.parts"}
-    assert fleet.ensure(tables=["parts", "parts_kr"]).changed
-    assert fleet.ensure(tables=[{"name": "parts", "only": True}]).changed
+    assert fleet.done(tables=["parts", "parts_kr"]).changed
+    assert fleet.done(tables=[{"name": "parts", "only": True}]).changed
     assert fleet.declared() == {"parts": (None, None)}
 
 
@@ -480,8 +479,8 @@ def test_inheritance_children_come_along(publisher_of: Publisher) -> None:
     assert fleet.declared() == {**CHILDREN, "latecomer": (None, None)}
     fleet.ensure(tables=[{"name": "mother", "only": True}])
     assert fleet.declared() == {"mother": (None, None)}
-    assert fleet.ensure(tables=["documents"], append=True).changed
-    assert fleet.ensure(tables=["child"]).changed
+    assert fleet.done(tables=["documents"], append=True).changed
+    assert fleet.done(tables=["child"]).changed
     assert fleet.declared() == {"child": (None, None), "grandchild": (None, None)}
 
 
@@ -525,16 +524,16 @@ def test_append(fleet: Publisher) -> None:
     assert fleet.ensure(tables=["users"], append=True).queries == [
         'ALTER PUBLICATION "fleet" ADD TABLE "public"."users"'
     ]
-    assert not fleet.ensure(tables=["documents"], append=True).changed
+    assert not fleet.done(tables=["documents"], append=True).changed
     assert set(fleet.declared()) == {"documents", "users"}
-    fleet.ensure(all_tables=True, append=True)
+    fleet.done(all_tables=True, append=True)
     assert fleet.sql("SELECT puballtables FROM pg_publication") == [(True,)]
-    assert not fleet.ensure(tables=["documents"], append=True).changed
-    assert fleet.ensure(all_tables=False, tables=["users"]).changed
+    assert not fleet.done(tables=["documents"], append=True).changed
+    assert fleet.done(all_tables=False, tables=["users"]).changed
     if fleet.major >= ROWS_SINCE:
         fleet.ensure(tables=FILTERED, schemas=["archive"], append=True)
         assert fleet.declared() == {"users": (None, None), "documents": (None, "(id > 100)")}
-        fleet.ensure(tables=["documents"], append=True)
+        fleet.done(tables=["documents"], append=True)
         assert fleet.declared() == {"users": (None, None), "documents": (None, None)}
         assert fleet.read()["schemas"] == ["archive"]
         fleet.done(all_tables=True)
@@ -967,7 +966,8 @@ def test_every_legal_name(fleet: Publisher, name: str) -> None:
         assert fleet.done(name=name, new_name="plain", owner="postgres").changed
         assert fleet.done(name="plain", new_name=name).changed
         if rows:
-            assert fleet.ensure(name=name, tables=[], schemas=[name]).changed
+            assert fleet.done(name=name, tables=[], schemas=[name]).changed
+            assert not fleet.done(name=name, tables=[], schemas=[name]).changed
         assert fleet.done(name=name, state="absent").changed
     finally:
         fleet.sql(sql.SQL("DROP SCHEMA {} CASCADE").format(quoted))
