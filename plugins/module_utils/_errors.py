@@ -51,7 +51,7 @@ _ADVICE = {
     "53100": "The server's disk is full: free space there first.",
     "53300": "The server has no connection left: raise max_connections or end idle ones.",
     "53400": "Raise the setting that the message names, or remove what is not needed any more.",
-    "55006": "Something still uses it: end that first, or use force where the module has it.",
+    "55006": "Something still uses it: end that first.",
     "55P03": "Another session holds a lock on it: try again when that has ended.",
     "57014": "The statement was cancelled, by a timeout or by hand: nothing of it was kept.",
     "57P01": "The server was shut down meanwhile: run the task again when it is back.",

@@ -67,12 +67,16 @@ class Slot:
 
 @dataclass(frozen=True)
 class SlotState:
-    """A slot that is there: what it is, and how it is doing."""
+    """A slot that is there: what it is, and how it is doing.
+
+    :param may_end: whether the connecting role may end the process that uses it.
+    """
 
     slot: Slot
     temporary: bool = False
     synced: bool = False
     active_pid: int | None = None
+    may_end: bool = True
     restart_lsn: Lsn | None = None
     confirmed_flush_lsn: Lsn | None = None
     wal_status: str | None = None
@@ -194,7 +198,12 @@ SELECT pg_is_in_recovery() AS in_recovery,
        ) AS slots
 """
 _COLUMNS = {
-    13: "slot_name, slot_type, plugin, database, temporary, active_pid, restart_lsn,"
+    13: "slot_name, slot_type, plugin, database, temporary, active_pid,"
+    " (SELECT pg_has_role(usesysid, 'USAGE')"
+    " OR (NOT rolsuper AND pg_has_role('pg_signal_backend', 'USAGE'))"
+    " FROM pg_stat_get_activity(coalesce(active_pid, 0)) JOIN pg_roles ON oid = usesysid)"
+    " AS may_end,"
+    " restart_lsn,"
     " confirmed_flush_lsn, wal_status",
     14: "two_phase",
     17: "failover, synced, invalidation_reason",
@@ -233,6 +242,7 @@ def _slot_state(row: Mapping[str, Any]) -> SlotState:
         temporary=row["temporary"],
         synced=row.get("synced", False),
         active_pid=row["active_pid"],
+        may_end=row["may_end"] is not False,
         restart_lsn=lsn("restart_lsn"),
         confirmed_flush_lsn=lsn("confirmed_flush_lsn"),
         wal_status=row["wal_status"],
@@ -285,6 +295,12 @@ class _Planner:
                 state.slot.name,
                 f"is in use by the process {state.active_pid}: stop its consumer, or set force to"
                 " end the process",
+            )
+        elif state.active_pid is not None and not state.may_end:
+            self.refuse(
+                state.slot.name,
+                f"is in use by the process {state.active_pid}, which the connecting role may not"
+                " end: connect as that process's role, or as a superuser",
             )
 
     def drop_step(self, names: list[str], reason: str) -> Step:

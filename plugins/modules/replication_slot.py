@@ -254,15 +254,19 @@ lost:
   sample: []
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
 from ansible_collections.hmm.pg_replication.plugins.module_utils._module import (
     Context,
     Result,
     run_module,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._slot import (
+    Slot,
     SlotRequest,
+    SlotState,
     check_plugin,
     plan_slots,
     read_slots,
@@ -277,7 +281,12 @@ def ensure_slots(context: Context, request: SlotRequest) -> Result:
     plan = plan_slots(request, server, found)
     if request.present and plan.changed:
         check_plugin(context.session, request)
-    result = context.carry_out(plan)
+    try:
+        result = context.carry_out(plan)
+    except ReplicationError as exc:
+        if not context.check_mode:
+            tell_what_was_done(exc, context, names, found)
+        raise
     if plan.changed and not context.check_mode:
         found = read_slots(context.session, request.names)[1]
     slots: list[dict[str, Any]] = []
@@ -292,6 +301,24 @@ def ensure_slots(context: Context, request: SlotRequest) -> Result:
             slots.append({"name": name, "state": "absent"})
     lost = [slot["name"] for slot in slots if slot.get("lost")]
     return {**result, "slots": slots, "lost": lost}
+
+
+def tell_what_was_done(
+    error: ReplicationError, context: Context, names: list[str], before: Mapping[str, SlotState]
+) -> None:
+    """Add to an error which slots are other than before: no rollback takes that back."""
+    try:
+        _server, after = read_slots(context.session, names)
+    except ReplicationError:
+        return
+    done = [name for name in names if slot_of(before, name) != slot_of(after, name)]
+    if done:
+        error.result["changed"] = True
+        error.message += f" Done before that: {', '.join(done)}."
+
+
+def slot_of(states: Mapping[str, SlotState], name: str) -> Slot | None:
+    return states[name].slot if name in states else None
 
 
 def main() -> None:

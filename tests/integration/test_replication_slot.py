@@ -484,6 +484,25 @@ def test_a_consumer_that_comes_back(database: Database, login: dict[str, object]
         assert consumer.begins >= 1
 
 
+def test_what_was_done_before_a_failure_is_told(
+    database: Database, login: dict[str, object]
+) -> None:
+    in_the_way = database.server.data / "pg_replslot" / "b" / "file"
+    in_the_way.parent.mkdir()
+    in_the_way.touch()
+    try:
+        told = run_module(MODULE, name=["a", "b", "c"], **login)
+    finally:
+        in_the_way.unlink()
+        in_the_way.parent.rmdir()
+    assert told.failed
+    assert told.changed
+    assert told.msg.startswith("The server refused to create what is missing: could not rename")
+    assert told.msg.endswith(" Done before that: a.")
+    assert slots(database.server) == ["a"]
+    assert done(name=["a", "b", "c"], **login).changed
+
+
 # --- of no use any more --------------------------------------------------------------------------
 
 
@@ -679,13 +698,9 @@ def test_a_role_with_replication_alone(database: Database, login: dict[str, obje
     four_calls(MODULE, name="p", advance_to=position(database.server), **login)
     # A superuser's process is not this role's to end.
     with Consumer(database, "p") as consumer:
-        asked = {"name": "p", "state": "absent", "force": True, **login}
-        told = run_module(MODULE, **asked)
-        assert told.failed
-        assert "Traceback" not in told.raw
-        assert told.msg.startswith("The server refused to drop what is not wanted: ")
-        assert told.msg.endswith(
-            " Connect as a role that may do this, or grant the connecting role what is missing."
+        assert refused(name=["l", "p"], state="absent", force=True, **login) == (
+            f"Slot p is in use by the process {consumer.pid}, which the connecting role may not"
+            " end: connect as that process's role, or as a superuser."
         )
         assert slots(database.server, "active_pid, slot_name")[-1] == (consumer.pid, "p")
     wait_until(lambda: slots(database.server, "active") == [False, False], "the slot is free")
