@@ -146,6 +146,19 @@ class Session:
             if notice.startswith("WARNING:")
         ]
 
+    def read(self, statement: sql.Composable, lock_seconds: int = 0) -> list[Row]:
+        """Run a statement that reads the catalogs, and from then on look names up nowhere else.
+
+        In a database where others may create objects, a function or an operator of theirs could
+        otherwise be taken for the server's own (PostgreSQL: Schemas, "Usage Patterns").
+
+        :param lock_seconds: how long to wait for a lock; 0: without limit.
+        """
+        settings = sql.SQL("SET search_path = pg_catalog; SET LOCAL lock_timeout = {}; ").format(
+            sql.Literal(f"{lock_seconds}s")
+        )
+        return self.rows(settings + statement)
+
     def rows(self, statement: sql.Composable) -> list[Row]:
         """Run one statement, and return its rows.
 
@@ -209,10 +222,10 @@ class Session:
         self._run(
             self._connection,
             sql.SQL(
-                "SELECT set_config(name, value, false) FROM (VALUES ('log_statement', 'none'),"
-                " ('log_min_error_statement', 'panic'), ('log_min_duration_statement', '-1'),"
-                " ('log_min_duration_sample', '-1'), ('log_transaction_sample_rate', '0'))"
-                " AS quiet (name, value)"
+                "SELECT pg_catalog.set_config(name, value, false)"
+                " FROM (VALUES ('log_statement', 'none'), ('log_min_error_statement', 'panic'),"
+                " ('log_min_duration_statement', '-1'), ('log_min_duration_sample', '-1'),"
+                " ('log_transaction_sample_rate', '0')) AS quiet (name, value)"
             ),
         )
 

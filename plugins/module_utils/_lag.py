@@ -302,16 +302,16 @@ def read_lag(session: Session, sample_seconds: float) -> Lag:
     # Ordinary roles cannot read the OID on 13: asking would be an error in the server's log.
     oid = session.superuser or session.major > 13  # noqa: PLR2004
     try:
-        found = session.rows(_read_statement(session.major, oid=oid, control=True))[0]["lag"]
+        found = session.read(_read_statement(session.major, oid=oid, control=True))[0]["lag"]
     except ServerError as exc:
         if exc.sqlstate != INSUFFICIENT_PRIVILEGE:
             raise
-        found = session.rows(_read_statement(session.major, oid=False, control=False))[0]["lag"]
+        found = session.read(_read_statement(session.major, oid=False, control=False))[0]["lag"]
     sample = None
     if sample_seconds:
         time.sleep(sample_seconds)
         statement = sql.SQL(_SAMPLE_END).format(position=sql.SQL(_POSITION))
-        sample = session.rows(statement)[0]["sample"]
+        sample = session.read(statement)[0]["sample"]
     return lag_of(session.server_version, found, sample)
 
 

@@ -144,7 +144,7 @@ class PublicationRequest:
     @property
     def declares_content(self) -> bool:
         """Whether the task says what is published, and so, unless it appends, all that is."""
-        return not (self.tables is None and self.schemas is None and self.all_tables is None)
+        return bool(self.tables is not None or self.schemas is not None or self.all_tables)
 
 
 def publication_request(params: Mapping[str, Any]) -> PublicationRequest:
@@ -322,19 +322,30 @@ class Catalog:
             yield from self.descendants(child)
 
 
-# pg_get_expr() waits for whoever locks the table: not for longer than is said here. What stands
-# after FROM is run before what stands before it, and holds for this one statement.
+# A table without a schema is looked up where the session would look: in its search_path, which is
+# pg_catalog alone while this is read.
 _READ = """
 WITH RECURSIVE
+path (place, schema) AS (
+  SELECT 0, 'pg_catalog'
+  UNION ALL
+  SELECT place, CASE WHEN part[2] IS NOT NULL THEN lower(part[2])
+                     WHEN part[1] = '$user' THEN current_user
+                     ELSE replace(part[1], '""', '"') END
+    FROM pg_settings
+    CROSS JOIN regexp_matches(reset_val, '"((?:[^"]|"")*)"|([^", ]+)', 'g')
+               WITH ORDINALITY AS item (part, place)
+   WHERE name = 'search_path'),
 wanted AS (SELECT * FROM pg_publication WHERE pubname = ANY ({names})),
 entry (position, schema, name) AS (VALUES {entries}),
 asked AS (
-  SELECT position, c.oid
+  SELECT DISTINCT ON (position) position, c.oid
     FROM entry
     JOIN pg_class c ON c.relname = entry.name
     JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE CASE WHEN entry.schema IS NULL THEN pg_table_is_visible(c.oid)
-              ELSE n.nspname = entry.schema END),
+    LEFT JOIN path ON entry.schema IS NULL AND path.schema = n.nspname
+   WHERE path.place IS NOT NULL OR n.nspname = entry.schema
+   ORDER BY position, path.place),
 tree (oid) AS (
   SELECT oid FROM asked
   UNION SELECT prrelid FROM pg_publication_rel WHERE prpubid IN (SELECT oid FROM wanted)
@@ -407,7 +418,6 @@ SELECT pg_is_in_recovery() AS in_recovery,
                          AND NOT EXISTS (SELECT FROM identity WHERE indrelid = c.oid) THEN true
                     ELSE EXISTS (SELECT FROM pg_attribute
                                   WHERE attrelid = c.oid AND attgenerated <> '') END) AS covered
-  FROM (SELECT set_config('lock_timeout', {patience}, true) OFFSET 0) AS patience
 """
 # What a version brought to the catalogs, as an expression; NULL stands for it in older ones.
 _SINCE = {
@@ -452,15 +462,15 @@ def read_catalog(session: Session, request: PublicationRequest, patience: int) -
         slot: sql.SQL(expression if session.major >= since else "NULL")
         for slot, (since, expression) in _SINCE.items()
     }
-    row = session.rows(
+    row = session.read(
         sql.SQL(_READ).format(
             names=name_array([request.name, *filter(None, [request.new_name])]),
             entries=_entries(request.tables or ()),
             all_tables=sql.Literal(bool(request.all_tables)),
             in_schemas=name_array(request.schemas or ()),
-            patience=sql.Literal(f"{patience}s"),
             **expressions,
-        )
+        ),
+        lock_seconds=patience,  # pg_get_expr() waits for whoever locks the table
     )[0]
     asked = {position: int(oid) for position, oid in row["asked"] or ()}
     catalog = Catalog(

@@ -51,6 +51,11 @@ def plan_publication(request: PublicationRequest, catalog: Catalog) -> Plan:
                 f"new_name: the publications {request.name!r} and {request.new_name!r} both exist."
             )
         before = catalog.publication(request.new_name)
+    if request.new_name and not before:
+        raise ReplicationError(
+            f"new_name: neither publication {request.name!r} nor {request.new_name!r} exists. To"
+            " create one, leave new_name out."
+        )
     if not request.present:
         steps = [_drop(request)] if before else []
         after = {"name": request.name, "state": "absent"}
@@ -97,10 +102,15 @@ def _wanted(
         for option in (*_SETTINGS, "owner", "comment")
         if getattr(request, option) is not None
     }
-    wanted = replace(base, name=request.new_name or request.name, **given)
+    wanted = replace(base, name=request.new_name or base.name, **given)
     wanted = replace(wanted, comment=wanted.comment or None)
     if request.declares_content:
         wanted = _with_content(wanted, request, catalog)
+    elif wanted.all_tables and request.all_tables is False:
+        raise ReplicationError(
+            "all_tables: the publication is of all tables; say in tables or schemas what it is to"
+            " publish instead (tables: [] for nothing)."
+        )
     if request.require_replica_identity and (
         request.declares_content or request.publish is not None
     ):

@@ -212,7 +212,7 @@ _COLUMNS = {
 
 def read_slots(session: Session, names: Iterable[str]) -> tuple[SlotServer, dict[str, SlotState]]:
     """The server, and those of the named slots that exist, in one statement."""
-    row = session.rows(
+    row = session.read(
         sql.SQL(_SERVER).format(
             columns=columns_since(_COLUMNS, session.major), names=name_array(names)
         )

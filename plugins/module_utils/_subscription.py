@@ -273,7 +273,7 @@ def read_subscriptions(
     In one statement; two where the role may not read connections.
     """
     try:
-        row = session.rows(_reading(session, request, see_connection=True))[0]
+        row = session.read(_reading(session, request, see_connection=True))[0]
     except ServerError as exc:
         if exc.sqlstate != INSUFFICIENT_PRIVILEGE:
             raise
@@ -286,7 +286,7 @@ def read_subscriptions(
 
 def _read_without_connection(session: Session, request: SubscriptionRequest) -> dict[str, Any]:
     try:
-        return session.rows(_reading(session, request, see_connection=False))[0]
+        return session.read(_reading(session, request, see_connection=False))[0]
     except ServerError as exc:
         if exc.sqlstate != INSUFFICIENT_PRIVILEGE:
             raise

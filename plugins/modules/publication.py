@@ -25,7 +25,8 @@ attributes:
     support: full
     details:
       - The statements are run in a transaction that is rolled back, so what the server refuses is refused here too.
-        Where another session holds a lock for longer than 3 seconds, that is left out, with a warning.
+        Where another session holds a lock on a table for longer than 3 seconds, that is left out, with a warning;
+        where even a filter cannot be read because of it, the task fails.
   diff_mode:
     support: full
   idempotent:
@@ -57,8 +58,8 @@ options:
         tables that inherit from this one.
       - C(columns) and C(where) need PostgreSQL 15. A partitioned table stands for all its partitions, those to come
         included.
-      - Where one of O(tables), O(schemas) and O(all_tables) is given, the three together are what is published. Where
-        none is, a new publication publishes nothing and an existing one is left as it is.
+      - Where one of O(tables), O(schemas) and O(all_tables=true) is given, the three together are what is
+        published. Where none is, a new publication publishes nothing and an existing one is left as it is.
     type: list
     elements: raw
   schemas:

@@ -1191,8 +1191,9 @@ def test_rename(fleet: Publisher) -> None:
     assert fleet.refused(new_name="Navy") == (
         "new_name: the publications 'fleet' and 'Navy' both exist."
     )
-    fresh = fleet.ensure(name="none", new_name="fresh", tables=["users"])
-    assert fresh.result["publication"]["name"] == "fresh"
+    assert fleet.refused(name="none", new_name="fresh", tables=["users"]) == (
+        "new_name: neither publication 'none' nor 'fresh' exists. To create one, leave new_name out."
+    )
 
 
 # --- how many statements, and which locks --------------------------------------------------------

@@ -156,7 +156,7 @@ def test_an_option_is_read(options: dict[str, Any], field: str, value: object) -
     assert getattr(request(**options), field) == value
 
 
-@pytest.mark.parametrize("options", [{"tables": []}, {"schemas": []}, {"all_tables": False}])
+@pytest.mark.parametrize("options", [{"tables": []}, {"schemas": []}, {"all_tables": True}])
 def test_each_of_the_three_declares_what_is_published(options: dict[str, Any]) -> None:
     assert request(**options).declares_content
 

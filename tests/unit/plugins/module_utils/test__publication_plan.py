@@ -136,7 +136,6 @@ def problem(request: PublicationRequest, *found: Publication, **known: Any) -> s
         (asked("b", "a"), ['CREATE PUBLICATION "fleet" FOR TABLE "s"."a", "s"."b"']),
         (asked("a", "a"), ['CREATE PUBLICATION "fleet" FOR TABLE "s"."a"']),
         (asked("a", append=True), ['CREATE PUBLICATION "fleet" FOR TABLE "s"."a"']),
-        (asked(new_name="navy"), ['CREATE PUBLICATION "navy"']),
         (asked(name='My"Pub'), ['CREATE PUBLICATION "My""Pub"']),
         (asked(publish=frozenset()), ["CREATE PUBLICATION \"fleet\" WITH (publish = '')"]),
         (
@@ -219,7 +218,7 @@ PUBLISHED = 'ALTER PUBLICATION "fleet" '
         (asked("a"), there("a", "b", "c"), ['DROP TABLE "s"."b", "s"."c"']),
         (asked("b", "c"), there("a", "b"), ['SET TABLE "s"."b", "s"."c"']),
         (asked(tables=()), there("a"), ['DROP TABLE "s"."a"']),
-        (asked(all_tables=False), there("a"), ['DROP TABLE "s"."a"']),
+        (asked(all_tables=False), there("a"), []),
         (asked("b", append=True), there("a"), ['ADD TABLE "s"."b"']),
         (asked("a", append=True), there("a", "b"), []),
         (asked(tables=(), append=True), there("a"), []),
@@ -463,6 +462,21 @@ def test_missing_tables_are_all_told(major: int) -> None:
 def test_two_names_that_both_exist(major: int) -> None:
     assert problem(asked(new_name="navy"), there(), there(name="navy"), major=major) == (
         "new_name: the publications 'fleet' and 'navy' both exist."
+    )
+
+
+@ALL
+def test_two_names_that_do_not_exist(major: int) -> None:
+    assert problem(asked("a", new_name="navy"), major=major) == (
+        "new_name: neither publication 'fleet' nor 'navy' exists. To create one, leave new_name out."
+    )
+
+
+@ALL
+def test_not_all_tables_but_which(major: int) -> None:
+    assert problem(asked(all_tables=False), there(all_tables=True), major=major) == (
+        "all_tables: the publication is of all tables; say in tables or schemas what it is to"
+        " publish instead (tables: [] for nothing)."
     )
 
 
