@@ -64,7 +64,7 @@ PIECES = (
 
 def hostile(chance: random.Random) -> str:
     """A whole injection, pieces of one, or both in one text."""
-    parts = [chance.choice(PIECES) for _ in range(chance.randint(0, 4))]
+    parts = [chance.choice(PIECES) for _turn in range(chance.randint(0, 4))]
     if not parts or chance.random() < 0.5:
         parts.insert(chance.randint(0, len(parts)), chance.choice(INJECTIONS))
     return "".join(parts)
@@ -160,7 +160,7 @@ def subscription(chance: random.Random, text: str) -> list[Params]:
 def inputs(module: str, chance: random.Random, runs: int) -> Iterator[Params]:
     for text in INJECTIONS:
         yield from [GENERATORS[module](chance, text)[0]] * 2  # to create, and to alter
-    for _ in range(runs - 2 * len(INJECTIONS)):
+    for _turn in range(runs - 2 * len(INJECTIONS)):
         yield chance.choice(GENERATORS[module](chance, hostile(chance)))
 
 

@@ -202,7 +202,7 @@ def test_a_slot_that_reserves_nothing(database: Database, login: dict[str, objec
 
 @pytest.mark.parametrize("plugin", [None, "test_decoding"])
 def test_logical(database: Database, login: dict[str, object], plugin: str | None) -> None:
-    check, real, *_ = four_calls(MODULE, name="a", slot_type="logical", plugin=plugin, **login)
+    check, real, *_rest = four_calls(MODULE, name="a", slot_type="logical", plugin=plugin, **login)
     expected = {
         "slot_type": "logical",
         "plugin": plugin or "pgoutput",
@@ -235,7 +235,7 @@ def test_logical_with_a_flag(database: Database, login: dict[str, object], flag:
 
 def test_absent(database: Database, login: dict[str, object]) -> None:
     done(name=["a", "b"], **login)
-    check, real, *_, again = four_calls(MODULE, name=["a", "c", "b"], state="absent", **login)
+    check, real, *_rest, again = four_calls(MODULE, name=["a", "c", "b"], state="absent", **login)
     assert check.changed
     assert check.queries == real.queries
     assert len(real.queries) == 1
@@ -324,7 +324,7 @@ def test_drift_of_a_flag(database: Database, login: dict[str, object], flag: str
         assert slots(server, flag) == [True]
         return
     for value in (False, True):
-        check, *_ = four_calls(MODULE, name="a", slot_type="logical", **{flag: value}, **login)
+        check, *_rest = four_calls(MODULE, name="a", slot_type="logical", **{flag: value}, **login)
         assert check.changed
         assert check.diff["before"]["a"][flag] is not value
         assert check.diff["after"]["a"][flag] is value
@@ -407,7 +407,7 @@ def test_advance(database: Database, login: dict[str, object], slot_type: str) -
     target = position(server)
     database.sql("INSERT INTO t VALUES (1)")
     begin = slots(server, column)[0]
-    check, real, *_ = four_calls(MODULE, name="behind", advance_to=target, **asked)
+    check, real, *_rest = four_calls(MODULE, name="behind", advance_to=target, **asked)
     assert check.changed
     assert check.diff == {
         "before": {"behind": {column: begin}},
@@ -550,18 +550,18 @@ def test_lost(small: Server) -> None:
         f"Slot p is of no use any more ({why}): its consumer has to be seeded anew. on_lost:"
         " recreate makes the slot anew, report leaves it."
     )
-    *_, reported = four_calls(MODULE, name="p", on_lost="report", **login)
+    *_rest, reported = four_calls(MODULE, name="p", on_lost="report", **login)
     assert reported.result["lost"] == ["p"]
     assert reported.result["slots"][0]["lost"] is True
     assert warnings(reported) == [f"Slot p is of no use any more ({why})."]
     assert slots(small, "slot_name, restart_lsn") == before
 
-    check, real, *_ = four_calls(MODULE, name="p", on_lost="recreate", **login)
+    check, real, *_rest = four_calls(MODULE, name="p", on_lost="recreate", **login)
     assert check.changed
     assert check.result["lost"] == real.result["lost"] == []
     assert real.diff["before"] == {"p": {"slot_type": "physical", "lost": True}}
     # Made anew as it was: its flags were not asked for.
-    _, real, *_ = four_calls(MODULE, name="l", slot_type="logical", on_lost="recreate", **login)
+    _check, real, *_rest = four_calls(MODULE, name="l", slot_type="logical", on_lost="recreate", **login)
     assert real.result["slots"][0].items() >= flags.items()
     assert real.result["slots"][0]["wal_status"] == "reserved"
 
@@ -629,7 +629,7 @@ def test_on_a_standby(standby: Server, lab: Lab) -> None:
         )
         return
     with snapshots(primary):
-        check, *_ = four_calls(MODULE, name="own", slot_type="logical", **login)
+        check, *_rest = four_calls(MODULE, name="own", slot_type="logical", **login)
     assert check.changed
     if standby.major < 17:
         return

@@ -167,7 +167,7 @@ def test_create_physical(major: int, reserve: bool) -> None:
 def test_create_logical(major: int, plugin: str | None) -> None:
     made = plan(request(slot_type="logical", plugin=plugin), server(major))
     name = plugin or "pgoutput"
-    arguments = ", ".join([f"'{name}'", "false", *("false" for _ in flags(major))])
+    arguments = ", ".join([f"'{name}'", "false", *("false" for _flag in flags(major))])
     assert statements(made) == [
         (
             "SELECT slot.* FROM unnest(ARRAY['ship']::name[]) AS name,"
