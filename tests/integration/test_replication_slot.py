@@ -561,7 +561,9 @@ def test_lost(small: Server) -> None:
     assert check.result["lost"] == real.result["lost"] == []
     assert real.diff["before"] == {"p": {"slot_type": "physical", "lost": True}}
     # Made anew as it was: its flags were not asked for.
-    _check, real, *_rest = four_calls(MODULE, name="l", slot_type="logical", on_lost="recreate", **login)
+    _check, real, *_rest = four_calls(
+        MODULE, name="l", slot_type="logical", on_lost="recreate", **login
+    )
     assert real.result["slots"][0].items() >= flags.items()
     assert real.result["slots"][0]["wal_status"] == "reserved"
 
