@@ -18,7 +18,7 @@ test: ## run every gate, quick to slow; GATE=name runs one
 lint: ## run the gates that need no server
 	@$(gates) run --lint
 
-bench: ## measure beside community.postgresql, a quarter of an hour; writes docs/benchmarks.md
+bench: ## measure beside community.postgresql, 15 to 30 minutes; writes docs/benchmarks.md
 	@$(gates) with python -m tests.bench
 
 docs: ## build the documentation site of the plugins
