@@ -57,6 +57,7 @@ def importer() -> None:
         "galaxy_importer.main",
         _build(),
         capture=True,
+        folder=CACHE,  # where it leaves its result
         variables={"GALAXY_IMPORTER_CONFIG": str(CHECKOUT / "tests/gates/galaxy-importer.cfg")},
     )
     print(output)
