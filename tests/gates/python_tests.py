@@ -16,11 +16,13 @@ def unit() -> str | None:
 
 def integration() -> str | None:
     need("npm", "npm", "ca-certificates")
-    return _pytest("tests/integration")
+    environment("main").run("python", "-m", "tests.lab", "fetch", folder=CHECKOUT)
+    # Two at a time, each with servers of its own: one version's tests stay together.
+    return _pytest("tests/integration", "--numprocesses=2", "--dist=loadgroup")
 
 
-def _pytest(folder: str) -> str | None:
+def _pytest(folder: str, *options: str) -> str | None:
     if not (CHECKOUT / folder).is_dir():
         return f"nothing to test yet: there is no {folder}"
-    environment("main").run("pytest", folder, folder=CHECKOUT)
+    environment("main").run("pytest", folder, *options, folder=CHECKOUT)
     return None

@@ -83,6 +83,14 @@ def major(request: pytest.FixtureRequest) -> int:
     return request.param
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep one version's tests together where processes share the work."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and "major" in callspec.params:
+            item.add_marker(pytest.mark.xdist_group(f"pg{callspec.params['major']}"))
+
+
 @pytest.fixture
 def publisher(clusters: Clusters, major: int) -> Server:
     return clusters.get(major, "publisher")

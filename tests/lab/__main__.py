@@ -40,7 +40,7 @@ def main() -> None:
         ("fetch", "fetch the programs of each version named"),
     ):
         command = commands.add_parser(name, help=description, description=description)
-        command.add_argument("major", nargs="*", type=int, choices=MAJORS, default=[])
+        command.add_argument("major", nargs="*", type=int)
     arguments = parser.parse_args()
     majors = arguments.major or list(MAJORS)
     if arguments.command == "up":
