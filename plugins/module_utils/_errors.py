@@ -10,6 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+# SQLSTATEs that decide what is done next (PostgreSQL: appendix "PostgreSQL Error Codes").
+INSUFFICIENT_PRIVILEGE = "42501"
+LOCK_NOT_AVAILABLE = "55P03"
+OBJECT_IN_USE = "55006"
+
 
 class ReplicationError(Exception):
     """The one root of all errors that a module reports.
@@ -47,12 +52,12 @@ def fail_with_all(problems: Iterable[str]) -> None:
 # SQLSTATE -> what to do about it, where the server's own words leave that open.
 _ADVICE = {
     "25006": "This server is a standby, or default_transaction_read_only is on: connect to the primary.",
-    "42501": "Connect as a role that may do this, or grant the connecting role what is missing.",
+    INSUFFICIENT_PRIVILEGE: "Connect as a role that may do this, or grant the connecting role what is missing.",
     "53100": "The server's disk is full: free space there first.",
     "53300": "The server has no connection left: raise max_connections or end idle ones.",
     "53400": "Raise the setting that the message names, or remove what is not needed any more.",
-    "55006": "Something still uses it: end that first.",
-    "55P03": "Another session holds a lock on it: try again when that has ended.",
+    OBJECT_IN_USE: "Something still uses it: end that first.",
+    LOCK_NOT_AVAILABLE: "Another session holds a lock on it: try again when that has ended.",
     "57014": "The statement was cancelled, by a timeout or by hand: nothing of it was kept.",
     "57P01": "The server was shut down meanwhile: run the task again when it is back.",
     "58030": "The server cannot read or write its disk: look into its log.",

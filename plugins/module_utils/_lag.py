@@ -19,12 +19,14 @@ from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._connection import Row, Session
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import sql
-from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ServerError
+from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import (
+    INSUFFICIENT_PRIVILEGE,
+    ServerError,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn
 from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import columns_since
 from ansible_collections.hmm.pg_replication.plugins.module_utils._versions import version_text
 
-INSUFFICIENT_PRIVILEGE = "42501"
 # pg_subscription_rel.srsubstate (PostgreSQL: System Catalogs), in the order a table goes through.
 TABLE_STATES = {
     "i": "initialize",

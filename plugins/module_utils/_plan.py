@@ -19,6 +19,8 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._connection imp
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import sql
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import (
+    LOCK_NOT_AVAILABLE,
+    OBJECT_IN_USE,
     ReplicationError,
     ServerError,
 )
@@ -27,9 +29,6 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import 
 PATIENCE_SECONDS = 30
 # Check mode waits no longer than this for a lock.
 REHEARSAL_LOCK_SECONDS = 3
-
-LOCK_NOT_AVAILABLE = "55P03"
-OBJECT_IN_USE = "55006"
 
 
 class Way(Enum):

@@ -19,6 +19,7 @@ from typing import Any
 from ansible_collections.hmm.pg_replication.plugins.module_utils._connection import Session
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import sql
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import (
+    INSUFFICIENT_PRIVILEGE,
     ReplicationError,
     ServerError,
 )
@@ -35,7 +36,6 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import (
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._versions import PUBLICATION
 
-INSUFFICIENT_PRIVILEGE = "42501"
 OPERATIONS = ("insert", "update", "delete", "truncate")
 
 

@@ -19,6 +19,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._connection imp
 from ansible_collections.hmm.pg_replication.plugins.module_utils._conninfo import Conninfo
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import sql
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import (
+    INSUFFICIENT_PRIVILEGE,
     ReplicationError,
     ServerError,
     fail_with_all,
@@ -35,7 +36,6 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._versions impor
 # PostgreSQL takes slot_name = 'none' for NONE, so that no slot of a subscription has this name.
 NO_SLOT = "none"
 NO_LSN = Lsn(0)
-INSUFFICIENT_PRIVILEGE = "42501"
 # From this version on, a role that is no superuser may own a subscription.
 ORDINARY_OWNERS = SUBSCRIPTION["password_required"].create
 
