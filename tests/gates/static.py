@@ -29,7 +29,7 @@ def changelog() -> None:
 
 def mypy() -> None:
     main = environment("main")
-    packages = [f"--package={name}" for name in ("tests.lab", "tests.gates")]
+    packages = [f"--package={name}" for name in ("tests.lab", "tests.gates", "tests.bench")]
     main.run("mypy", *packages, folder=CHECKOUT)
     main.run(
         "mypy",
