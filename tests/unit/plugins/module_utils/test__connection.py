@@ -81,7 +81,7 @@ READ = (
     ),
     (
         (
-            f'{ADDRESS}root certificate file "/root/.postgresql/root.crt" does not exist\n'
+            f'{ADDRESS}root certificate file "/home/op/.postgresql/root.crt" does not exist\n'
             "Either provide the file, use the system's trusted roots with sslrootcert=system, or"
             " change sslmode to disable server certificate verification.\n"
         ),
