@@ -349,8 +349,3 @@ def connection_error(conninfo: Conninfo, text: str) -> str:
     )
     advice = advice.replace("%(user)s", conninfo.get("user", "postgres"))
     return " ".join(part for part in (where, describe(None, text), advice) if part)
-
-
-def is_connection_error(text: str) -> bool:
-    """Whether a text tells that a server cannot be reached or refuses the connection."""
-    return any(re.search(sign, text) for sign in _CONNECT_ADVICE)

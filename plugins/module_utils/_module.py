@@ -33,10 +33,10 @@ Result = dict[str, Any]
 class Context:
     """What a module's work may touch: its session, its mode, and what must stay hidden."""
 
-    def __init__(self, session: Session, check_mode: bool) -> None:
+    def __init__(self, session: Session, check_mode: bool, secrets: list[str]) -> None:
         self.session = session
         self.check_mode = check_mode
-        self.secrets: list[str] = []
+        self.secrets = secrets
         self.warnings: list[str] = []
 
     def carry_out(self, plan: Plan) -> Result:
@@ -74,8 +74,7 @@ def run_module(
         asked = request(module.params)
         session = Session(login_conninfo(module.params))
         try:
-            context = Context(session, module.check_mode)
-            context.secrets = secrets
+            context = Context(session, module.check_mode, secrets)
             result = work(context, asked)
             warnings = [*context.warnings, *session.warnings()]
         finally:

@@ -8,15 +8,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
+
+T = TypeVar("T")
 
 # NAMEDATALEN - 1: the server cuts longer names, and the second run would not find its own object.
 MAX_NAME_BYTES = 63
 _SLOT_NAME = re.compile(rf"[a-z0-9_]{{1,{MAX_NAME_BYTES}}}")
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
+
+
+def if_given(check: Callable[[str, str], T], option: str, params: Mapping[str, Any]) -> T | None:
+    """What check makes of an option, or None where the task does not give it."""
+    return None if params[option] is None else check(option, params[option])
 
 
 def check_text(option: str, value: Any) -> None:

@@ -27,6 +27,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._names import (
     TableName,
     check_expression,
     check_identifier,
+    if_given,
     parse_table_name,
     unique,
 )
@@ -163,9 +164,9 @@ def publication_request(params: Mapping[str, Any]) -> PublicationRequest:
         publish_via_partition_root=params["publish_via_partition_root"],
         publish_generated_columns=params["publish_generated_columns"],
         require_replica_identity=params["require_replica_identity"],
-        owner=_identifier("owner", params["owner"]),
+        owner=if_given(check_identifier, "owner", params),
         comment=params["comment"],
-        new_name=_identifier("new_name", params["new_name"]),
+        new_name=if_given(check_identifier, "new_name", params),
         cascade=params["cascade"],
     )
     if request.all_tables and (request.tables or request.schemas):
@@ -183,10 +184,6 @@ def publication_request(params: Mapping[str, Any]) -> PublicationRequest:
             " make two publications."
         )
     return request
-
-
-def _identifier(option: str, name: str | None) -> str | None:
-    return None if name is None else check_identifier(option, name)
 
 
 def _identifiers(option: str, names: Iterable[str] | None) -> tuple[str, ...] | None:

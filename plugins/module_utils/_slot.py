@@ -10,9 +10,9 @@ PostgreSQL: Replication Slots; Replication Management Functions; pg_replication_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._connection import Session
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import sql
@@ -25,6 +25,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._names import (
     Lsn,
     check_identifier,
     check_slot_name,
+    if_given,
     unique,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._plan import Plan, Step, Way
@@ -38,8 +39,6 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._versions impor
     missing_at_create,
     version_text,
 )
-
-T = TypeVar("T")
 
 BUILT_IN_PLUGIN = "pgoutput"
 LOGICAL_ON_STANDBY = 16  # the version that brought logical decoding on standbys
@@ -152,9 +151,6 @@ def slot_request(params: Mapping[str, Any]) -> SlotRequest:
     :raises ReplicationError: an option is wrong, or makes no sense beside another.
     """
 
-    def given(option: str, read: Callable[[str, str], T]) -> T | None:
-        return None if params[option] is None else read(option, params[option])
-
     names = tuple(
         check_slot_name("name", name) for name in unique(n.strip() for n in params["name"])
     )
@@ -164,12 +160,12 @@ def slot_request(params: Mapping[str, Any]) -> SlotRequest:
         names=names,
         present=params["state"] == "present",
         slot_type=params["slot_type"],
-        plugin=given("plugin", check_identifier),
+        plugin=if_given(check_identifier, "plugin", params),
         immediately_reserve=params["immediately_reserve"],
         two_phase=params["two_phase"],
         failover=params["failover"],
-        copy_from=given("copy_from", check_slot_name),
-        advance_to=given("advance_to", Lsn.parse),
+        copy_from=if_given(check_slot_name, "copy_from", params),
+        advance_to=if_given(Lsn.parse, "advance_to", params),
         on_lost=params["on_lost"],
         force=params["force"],
     )

@@ -28,6 +28,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._names import (
     Lsn,
     check_identifier,
     check_slot_name,
+    if_given,
     unique,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import name_array
@@ -181,12 +182,12 @@ def subscription_request(params: Mapping[str, Any]) -> SubscriptionRequest:
     request = SubscriptionRequest(
         name=check_identifier("name", params["name"]),
         present=params["state"] == "present",
-        new_name=_checked(check_identifier, "new_name", params),
+        new_name=if_given(check_identifier, "new_name", params),
         connection=params["connection"] and params["connection"].require("connection"),
         publications=_publications(params["publications"]),
         slot_name=_slot_name(params["slot_name"]),
         skip_lsn=_skip_lsn(params["skip_lsn"]),
-        owner=_checked(check_identifier, "owner", params),
+        owner=if_given(check_identifier, "owner", params),
         **{option: params[option] for option in (*same, *OPTIONS[1:])},
     )
     problems = []
@@ -196,10 +197,6 @@ def subscription_request(params: Mapping[str, Any]) -> SubscriptionRequest:
         problems.append("enabled: a subscription without a slot cannot be enabled (slot_name).")
     fail_with_all(problems)
     return request
-
-
-def _checked(check: Any, option: str, params: Mapping[str, Any]) -> Any:
-    return None if params[option] is None else check(option, params[option])
 
 
 def _publications(names: list[str] | None) -> tuple[str, ...] | None:
