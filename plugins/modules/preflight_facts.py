@@ -1,0 +1,390 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: HMM pg_replication contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Gather what has to be known of a host before replication is set up on it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: preflight_facts
+short_description: Gather what has to be known of a host before replication is set up on it
+version_added: 0.1.0
+description:
+  - Looks at a Debian host that may have nothing but Python, and returns in one round trip what decides whether it can
+    become part of a fleet. These are its distribution, clock and free space, what it reaches, what lies in the place of
+    its data directory, and, where a server runs, its settings and the room it has for one more consumer.
+  - Judges nothing and changes nothing. It needs neither PostgreSQL nor psycopg2; a running server is asked with its own
+    C(psql), as the operating system's user C(postgres).
+  - Has to run as root.
+extends_documentation_fragment:
+  - hmm.pg_replication.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details:
+      - Nothing is changed.
+  facts:
+    description: Returns C(ansible_facts), which are added to those of the host.
+    support: full
+  idempotent:
+    support: full
+    details:
+      - Nothing is changed.
+options:
+  version:
+    description: The major version of PostgreSQL that is wanted, for example V(15).
+    type: str
+    required: true
+  cluster:
+    description: The name of the cluster that is wanted.
+    type: str
+    default: main
+  database:
+    description: A database to look for tables in; its settings are read too.
+    type: str
+  tables:
+    description: Names of tables in O(database), with or without schema, whose replica identity is wanted.
+    type: list
+    elements: str
+    default: []
+  connect_to:
+    description: What this host should reach.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What to call it in the result.
+        type: str
+        required: true
+      host:
+        description: A name or an address.
+        type: str
+        required: true
+      port:
+        description: A TCP port.
+        type: int
+        required: true
+  connect_timeout:
+    description: How many seconds to wait for each connection.
+    type: int
+    default: 15
+  controller_epoch:
+    description: The controller's time, in seconds since 1970, to compare this host's clock with.
+    type: float
+author:
+  - HMM pg_replication contributors (@hmm)
+"""
+
+EXAMPLES = r"""
+- name: Look at the ship before anything is changed
+  hmm.pg_replication.preflight_facts:
+    version: "15"
+    connect_to:
+      - name: shore
+        host: shore.example.com
+        port: 5432
+    controller_epoch: "{{ now(utc=true).timestamp() }}"
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: Facts that are added to those of the host.
+  returned: always
+  type: dict
+  contains:
+    preflight:
+      description: What was found.
+      type: dict
+      contains:
+        distribution:
+          description: C(ID) and C(VERSION_ID) of C(/etc/os-release), for example V(debian 12).
+          type: str
+          sample: debian 12
+        architecture:
+          description: The machine's architecture.
+          type: str
+          sample: x86_64
+        clock_offset:
+          description: How many seconds this host's clock is ahead of O(controller_epoch); null without it.
+          type: float
+          sample: 0.4
+        free_bytes:
+          description: Free space of the file system where clusters lie.
+          type: int
+          sample: 81604378624
+        unreachable:
+          description: Those of O(connect_to) that did not answer, each with O(connect_to[].name) and the reason.
+          type: list
+          elements: dict
+          sample: [{"name": "shore", "host": "203.0.113.10", "port": 5432, "reason": "timed out"}]
+        installed:
+          description: Whether the server's programs of O(version) are installed.
+          type: bool
+        cluster:
+          description: The cluster as postgresql-common knows it; null where there is none.
+          type: dict
+          sample: {"port": 5432, "status": "online", "data_directory": "/var/lib/postgresql/15/main"}
+        data:
+          description: What lies in the place of the data directory.
+          type: dict
+          contains:
+            kind:
+              description:
+                - V(absent) is nothing, or an empty directory. V(seeded) was put in place by this collection.
+                - V(standby) is a standby made by other means, V(server) any other server's data, V(foreign) anything
+                  else.
+              type: str
+              sample: absent
+            directory:
+              description: Where.
+              type: str
+              sample: /var/lib/postgresql/15/main
+            system_identifier:
+              description: Of a server's data; null where it cannot be read.
+              type: str
+              sample: "7300000000000000000"
+        server:
+          description: What the running server said; null where none runs, or where it could not be asked.
+          type: dict
+          sample: {"version": 150014, "in_recovery": false, "slots": {"max": 10, "used": ["ship_oslo"]}}
+        server_error:
+          description: Why a running server could not be asked.
+          type: str
+          sample: ""
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+_MARKER = "pg_replication_seed.json"
+
+# One statement, one JSON value. It has to be understood by every version from 13 on; what a version
+# lacks comes through to_jsonb() of the row, as null.
+_SERVER_QUERY = """
+SELECT json_build_object(
+  'version', current_setting('server_version_num')::int,
+  'in_recovery', pg_is_in_recovery(),
+  'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
+  'settings', (SELECT json_object_agg(name, setting)
+    FROM pg_settings WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots',
+    'listen_addresses', 'archive_mode', 'archive_command')),
+  'slots', json_build_object('max', current_setting('max_replication_slots')::int,
+    'used', (SELECT coalesce(json_agg(slot_name ORDER BY slot_name), '[]') FROM pg_replication_slots)),
+  'senders', json_build_object('max', current_setting('max_wal_senders')::int,
+    'used', (SELECT count(*) FROM pg_stat_replication)),
+  'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE NOT datistemplate),
+  'bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database),
+  'tablespaces', (SELECT coalesce(json_agg(spcname ORDER BY spcname), '[]') FROM pg_tablespace
+    WHERE spcname NOT IN ('pg_default', 'pg_global')),
+  'uptime_seconds', extract(epoch FROM now() - pg_postmaster_start_time())::bigint)
+"""
+
+_WAL_RATE_QUERY = """
+SELECT json_build_object('bytes', wal_bytes,
+  'seconds', extract(epoch FROM now() - stats_reset)::bigint) FROM pg_stat_wal
+"""
+_FIRST_WITH_WAL_STATISTICS = 140000
+
+_TABLES_QUERY = """
+SELECT coalesce(json_object_agg(wanted.name, CASE WHEN c.oid IS NULL THEN NULL ELSE json_build_object(
+    'kind', c.relkind, 'persistence', c.relpersistence,
+    'identity', CASE
+      WHEN c.relreplident = 'n' THEN 'nothing'
+      WHEN c.relreplident = 'f' THEN 'full'
+      WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid
+        AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) THEN 'index'
+      ELSE 'none' END) END), '{}')
+FROM json_array_elements_text(:'tables'::json) AS wanted (name)
+LEFT JOIN pg_class c ON c.oid = to_regclass(wanted.name)
+"""
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "version": {"type": "str", "required": True},
+            "cluster": {"type": "str", "default": "main"},
+            "database": {"type": "str"},
+            "tables": {"type": "list", "elements": "str", "default": []},
+            "connect_to": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "host": {"type": "str", "required": True},
+                    "port": {"type": "int", "required": True},
+                },
+            },
+            "connect_timeout": {"type": "int", "default": 15},
+            "controller_epoch": {"type": "float"},
+        },
+        supports_check_mode=True,
+    )
+    if os.geteuid() != 0:
+        module.fail_json(msg="preflight_facts has to run as root: set become on the task or play.")
+    module.exit_json(changed=False, ansible_facts={"preflight": _preflight(module.params)})
+
+
+def _preflight(params: Mapping[str, Any]) -> dict[str, Any]:
+    now = time.time()
+    version, cluster_name = params["version"], params["cluster"]
+    programs = Path("/usr/lib/postgresql", version, "bin")
+    cluster = _cluster(version, cluster_name)
+    directory = Path(
+        cluster["data_directory"] if cluster else f"/var/lib/postgresql/{version}/{cluster_name}"
+    )
+    server, server_error = None, ""
+    if cluster and cluster["status"].startswith("online"):
+        server, server_error = _server(cluster["port"], params["database"], params["tables"])
+    return {
+        "distribution": _distribution(Path("/etc/os-release")),
+        "architecture": platform.machine(),
+        "clock_offset": None
+        if params["controller_epoch"] is None
+        else round(now - params["controller_epoch"], 1),
+        "free_bytes": _free_bytes(directory),
+        "unreachable": _unreachable(params["connect_to"], params["connect_timeout"]),
+        "installed": (programs / "postgres").exists(),
+        "cluster": cluster,
+        "data": _data(directory, programs),
+        "server": server,
+        "server_error": server_error,
+    }
+
+
+def _distribution(release: Path) -> str:
+    try:
+        text = release.read_text("utf-8")
+    except OSError:
+        return "unknown"
+    found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]*)"?$', text, re.MULTILINE))
+    return f"{found.get('ID', 'unknown')} {found.get('VERSION_ID', '')}".strip()
+
+
+def _cluster(version: str, name: str) -> dict[str, Any] | None:
+    lister = shutil.which("pg_lsclusters")
+    if lister is None:
+        return None
+    answer = subprocess.run([lister, "-h"], capture_output=True, text=True, check=False).stdout
+    for line in answer.splitlines():
+        # version, name, port, status, owner, data directory, log file; the owner of a cluster
+        # without its data directory is <unknown>.
+        fields = line.split()
+        if fields[:2] == [version, name]:
+            return {"port": int(fields[2]), "status": fields[3], "data_directory": fields[5]}
+    return None
+
+
+def _free_bytes(directory: Path) -> int:
+    for place in (directory, *directory.parents):
+        if place.is_dir():
+            return shutil.disk_usage(place).free
+    return 0
+
+
+def _unreachable(targets: Sequence[Mapping[str, Any]], timeout: int) -> list[dict[str, Any]]:
+    answers = [{**target, "reason": _refusal(target, timeout)} for target in targets]
+    return [answer for answer in answers if answer["reason"]]
+
+
+def _refusal(target: Mapping[str, Any], timeout: int) -> str:
+    try:
+        socket.create_connection((target["host"], target["port"]), timeout).close()
+    except OSError as error:
+        return (error.strerror or str(error) or type(error).__name__).lower()
+    return ""
+
+
+def _data(directory: Path, programs: Path) -> dict[str, Any]:
+    identifier = _system_identifier(directory, programs)
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        kind = "absent"
+    elif (directory / _MARKER).exists():
+        kind = "seeded"
+    elif (directory / "standby.signal").exists():
+        kind = "standby"
+    elif (directory / "PG_VERSION").exists():
+        kind = "server"
+    else:
+        kind = "foreign"
+    return {"kind": kind, "directory": str(directory), "system_identifier": identifier}
+
+
+def _system_identifier(directory: Path, programs: Path) -> str | None:
+    program = programs / "pg_controldata"
+    if not program.exists() or not (directory / "global" / "pg_control").exists():
+        return None
+    answer = subprocess.run(
+        [program, "-D", directory],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    ).stdout
+    found = re.search(r"^Database system identifier:\s+(\d+)$", answer, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _server(
+    port: int, database: str | None, tables: Sequence[str]
+) -> tuple[dict[str, Any] | None, str]:
+    try:
+        server = _ask(port, "postgres", _SERVER_QUERY)
+        server["wal"] = (
+            _ask(port, "postgres", _WAL_RATE_QUERY)
+            if server["version"] >= _FIRST_WITH_WAL_STATISTICS
+            else None
+        )
+        server["tables"] = (
+            _ask(port, database, _TABLES_QUERY, tables=json.dumps(list(tables)))
+            if database in server["databases"]
+            else None
+        )
+    except ServerSilentError as error:
+        return None, str(error)
+    return server, ""
+
+
+class ServerSilentError(Exception):
+    """psql failed; the text is what it said."""
+
+
+def _ask(port: int, database: str, query: str, **variables: str) -> dict[str, Any]:
+    arguments = ["--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
+    arguments += [f"--set={name}={value}" for name, value in variables.items()]
+    arguments += [f"--port={port}", f"--dbname={database}", "--file=-"]
+    process = subprocess.run(
+        ["runuser", "-u", "postgres", "--", "psql", *arguments],
+        input=query,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={**os.environ, "LC_ALL": "C", "PGCONNECT_TIMEOUT": "15", "PGOPTIONS": ""},
+    )
+    if process.returncode != 0:
+        raise ServerSilentError(process.stderr.strip() or "psql failed without a word")
+    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return answer
+
+
+if __name__ == "__main__":
+    main()

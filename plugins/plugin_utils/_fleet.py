@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Private to this collection: it may change in any release.
+
+"""The inventory of a fleet, checked before any host is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._link import (
+    LinkError,
+    link_settings,
+)
+
+Vars = Mapping[str, Any]
+
+MODES = ("physical", "logical")
+SEED_METHODS = {"physical": ("pack", "stream"), "logical": ("copy", "standby")}
+# ship_ and this make the name of a role and of a slot, which hold 63 bytes.
+_MAX_ID = 58
+
+
+def ship_id(name: str) -> str:
+    """The part of a ship's name that can stand in the name of a role, a slot, a publication."""
+    return re.sub(r"[^a-z0-9_]", "_", name.lower())
+
+
+def selected(asked: Any, ships: Sequence[str]) -> list[str]:
+    """The ships asked for by -e ship=: none is all, several are a list or separated by commas."""
+    if asked is None:
+        return list(ships)
+    names = asked if isinstance(asked, (list, tuple)) else str(asked).split(",")
+    return [str(name).strip() for name in names if str(name).strip()]
+
+
+def problems(
+    shores: Sequence[str], ships: Mapping[str, Vars], asked: Any, fleet: Vars
+) -> list[str]:
+    """Sentences on what is wrong with the inventory or with what was asked for."""
+    return [
+        *_group_problems(shores, ships, asked),
+        *_fleet_problems(fleet),
+        *_ships_problems(ships),
+    ]
+
+
+def _group_problems(shores: Sequence[str], ships: Mapping[str, Vars], asked: Any) -> Iterator[str]:
+    if len(shores) != 1:
+        yield f"The inventory's group shore has to hold one host; it holds {_listed(shores)}."
+    if not ships:
+        yield "The inventory's group ships holds no host. Is this the right inventory (-i)?"
+        return
+    unknown = [name for name in selected(asked, list(ships)) if name not in ships]
+    if unknown:
+        yield f"ship: {_listed(unknown)} is not in the group ships, which holds {_listed(sorted(ships))}."
+    if asked is not None and not selected(asked, list(ships)):
+        yield "ship: no name is given. Leave it out for every ship."
+
+
+def _fleet_problems(fleet: Vars) -> Iterator[str]:
+    if not fleet.get("fleet_database"):
+        yield "fleet_database: give the name of the database that is replicated."
+    tables = fleet.get("fleet_tables")
+    if not isinstance(tables, (list, tuple)) or not tables:
+        yield "fleet_tables: give the list of tables that the search service reads."
+
+
+def _ships_problems(ships: Mapping[str, Vars]) -> Iterator[str]:
+    by_id: dict[str, str] = {}
+    for name, ship in ships.items():
+        identity = ship_id(name)
+        if identity in by_id:
+            yield f"{name} and {by_id[identity]} would both be ship_{identity}: rename one."
+        by_id[identity] = name
+        if len(identity) > _MAX_ID:
+            yield f"{name}: the name is too long for a slot's; {_MAX_ID} characters are possible."
+        mode = ship.get("ship_mode", "physical")
+        if mode not in MODES:
+            yield f"{name}: ship_mode is {mode!r}; it can be {' or '.join(MODES)}."
+            continue
+        method = ship.get("ship_seed_method")
+        if method is not None and method not in SEED_METHODS[mode]:
+            yield (
+                f"{name}: ship_seed_method is {method!r}; for a {mode} ship it can be"
+                f" {' or '.join(SEED_METHODS[mode])}."
+            )
+        try:
+            link_settings(ship.get("ship_link"))
+        except LinkError as error:
+            yield f"{name}: {error}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(str, names)) or "none"

@@ -1,0 +1,261 @@
+# SPDX-FileCopyrightText: HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Private to this collection: it may change in any release.
+
+"""What stands in the way of onboarding, judged from preflight_facts of the shore and of the ships."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._link import bits_per_second
+
+Facts = Mapping[str, Any]
+
+SUPPORTED = ("debian 12", "debian 13")
+CLOCK_OFFSET_SECONDS = 60
+# Pack and unpacked side folder beside the first WAL: what a seed needs of the size of the databases.
+SEED_SPACE = 2.7
+COPY_SPACE = 1.5
+PACK_SPACE = 1.0
+# A link that WAL fills to more than this never catches up after a cut.
+LINK_SHARE = 0.8
+# The average of a server that has run for less says little.
+WAL_RATE_SECONDS = 3600
+_WAL_LEVELS = ("minimal", "replica", "logical")
+_FIRST_WITH_CREATESUBSCRIBER = 17
+# What the copy of a subscription's tables takes on top of the one slot it keeps.
+_SYNC_WORKERS = 2
+
+
+def problems(shore: Facts, ships: Sequence[Facts]) -> list[str]:
+    """Every problem as a sentence that begins with the host's name and says what to do.
+
+    shore: name, version, preflight, database, tables, wal_level, max_wal_senders, max_replication_slots,
+    archive_enabled, restart_allowed. ships: name, slot, mode, version, preflight, link, seed_method,
+    seeds_over_ssh, replace_data, tables.
+    """
+    found = [f"{shore['name']}: {problem}" for problem in _shore_problems(shore, ships)]
+    for ship in ships:
+        found += [f"{ship['name']}: {problem}" for problem in _ship_problems(shore, ship)]
+    return found
+
+
+def _host_problems(host: Facts) -> Iterator[str]:
+    preflight = host["preflight"]
+    if preflight["distribution"] not in SUPPORTED:
+        yield (
+            f"{preflight['distribution']} is not supported; Debian 12 (PostgreSQL 15) and Debian 13"
+            " (PostgreSQL 17) are."
+        )
+    offset = preflight["clock_offset"]
+    if offset is not None and abs(offset) > CLOCK_OFFSET_SECONDS:
+        yield (
+            f"the clock is {abs(offset):.0f} seconds {'ahead' if offset > 0 else 'behind'}; certificates"
+            " would not be valid. Set it, and let systemd-timesyncd or chrony keep it."
+        )
+    if preflight["server_error"]:
+        yield f"the server runs, but could not be asked: {preflight['server_error']}"
+
+
+def _shore_problems(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
+    yield from _host_problems(shore)
+    preflight = shore["preflight"]
+    server = preflight["server"]
+    if preflight["cluster"] is None and preflight["data"]["kind"] != "absent":
+        yield (
+            f"{preflight['data']['directory']} holds data, but postgresql-common knows no such cluster."
+            " Register it with pg_createcluster, or name the right one with fleet_cluster."
+        )
+    copied = [name for ship in ships if ship["mode"] == "logical" for name in ship["tables"]]
+    if server is None:
+        if copied and not preflight["server_error"]:
+            yield (
+                "a logical ship copies tables, and there is no running server with them yet. Create the"
+                f" database {shore['database']} and its tables first."
+            )
+        return
+    if server["in_recovery"]:
+        yield "this server is a standby; the shore has to be the primary."
+    packed = any(ship["mode"] == "physical" for ship in ships)
+    if packed and server["tablespaces"]:
+        yield (
+            f"tablespaces {_list(server['tablespaces'])} lie outside the data directory, and a pack holds"
+            " one directory only. Move their tables to pg_default first."
+        )
+    if packed and preflight["free_bytes"] < server["bytes"] * PACK_SPACE:
+        yield _space(preflight, server["bytes"] * PACK_SPACE, "the pack of a base backup")
+    yield from _room(shore, ships)
+    if not shore["restart_allowed"]:
+        yield from _restart(shore)
+    yield from _table_problems(shore, sorted(set(copied)))
+
+
+def _room(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
+    server = shore["preflight"]["server"]
+    new = [ship for ship in ships if ship["slot"] not in server["slots"]["used"]]
+    if not new:
+        return
+    sync = _SYNC_WORKERS if any(ship["mode"] == "logical" for ship in new) else 0
+    for what, used, limit, option in (
+        ("replication slots", len(server["slots"]["used"]), "max_replication_slots", "slots"),
+        ("WAL senders", server["senders"]["used"], "max_wal_senders", "senders"),
+    ):
+        allowed = max(server[option]["max"], shore[limit])
+        needed = used + len(new) + sync
+        if needed > allowed:
+            yield (
+                f"{needed} {what} would be needed and {limit} allows {allowed}. Set primary_{limit} to"
+                f" {needed} or more."
+            )
+
+
+def _restart(shore: Facts) -> Iterator[str]:
+    server = shore["preflight"]["server"]
+    settings = server["settings"]
+    changes = []
+    if _WAL_LEVELS.index(settings["wal_level"]) < _WAL_LEVELS.index(shore["wal_level"]):
+        changes.append(f"wal_level from {settings['wal_level']} to {shore['wal_level']}")
+    changes += [
+        f"{limit} from {settings_value} to {shore[limit]}"
+        for limit, settings_value in (
+            ("max_replication_slots", server["slots"]["max"]),
+            ("max_wal_senders", server["senders"]["max"]),
+        )
+        if settings_value < shore[limit]
+    ]
+    if shore["archive_enabled"] and settings["archive_mode"] == "off":
+        changes.append("archive_mode from off to on")
+    if settings["listen_addresses"] == "localhost":
+        changes.append("listen_addresses from localhost")
+    if changes:
+        yield (
+            f"the server has to be restarted once, to change {_list(changes)}. Allow it with"
+            " -e fleet_restart_allowed=true, at an hour that suits its users."
+        )
+
+
+def _table_problems(shore: Facts, names: Sequence[str]) -> Iterator[str]:
+    tables = shore["preflight"]["server"]["tables"]
+    if not names:
+        return
+    if tables is None:
+        yield (
+            f"there is no database {shore['database']}, so its tables cannot be copied. Create it with"
+            " its tables first, or name the right one with fleet_database."
+        )
+        return
+    missing = [name for name in names if tables.get(name) is None]
+    if missing:
+        yield (
+            f"{shore['database']} has no table {_list(missing)}; create it, or take it out of fleet_tables."
+        )
+    there = {name: tables[name] for name in names if tables.get(name) is not None}
+    unsuited = [name for name, table in there.items() if table["kind"] not in ("r", "p")]
+    if unsuited:
+        yield f"{_list(unsuited)} cannot be published: only tables can."
+    unlogged = [name for name, table in there.items() if table["persistence"] != "p"]
+    if unlogged:
+        yield (
+            f"{_list(unlogged)} cannot be published, being unlogged or temporary: ALTER TABLE … SET LOGGED."
+        )
+    without = [name for name, table in there.items() if table["identity"] in ("none", "nothing")]
+    if without:
+        yield (
+            f"{_list(without)} has no replica identity, so an UPDATE or DELETE would fail ashore once it is"
+            " published. Add a primary key, or ALTER TABLE … REPLICA IDENTITY FULL where it is small."
+        )
+
+
+def _ship_problems(shore: Facts, ship: Facts) -> Iterator[str]:
+    yield from _host_problems(ship)
+    preflight, server = ship["preflight"], shore["preflight"]["server"]
+    for target in preflight["unreachable"]:
+        if _is_needed(shore, ship, target["name"]):
+            yield (
+                f"{shore['name']} does not answer at {target['host']} port {target['port']}"
+                f" ({target['reason']}). Look at the route, at both firewalls, and at fleet_address of"
+                f" {shore['name']}."
+            )
+    if ship["mode"] == "physical":
+        yield from _physical_problems(shore, ship)
+    elif ship["seed_method"] == "standby" and int(ship["version"]) < _FIRST_WITH_CREATESUBSCRIBER:
+        yield (
+            "a logical ship is seeded from a standby by pg_createsubscriber, which PostgreSQL"
+            f" {ship['version']} has not. Leave out ship_seed_method, or use PostgreSQL 17."
+        )
+    if server is None:
+        return
+    if preflight["data"]["kind"] == "absent":
+        share = SEED_SPACE if ship["mode"] == "physical" else COPY_SPACE
+        if preflight["free_bytes"] < server["bytes"] * share:
+            yield _space(preflight, server["bytes"] * share, "the copy of the shore's data")
+    yield from _link_problems(ship, server["wal"])
+
+
+def _is_needed(shore: Facts, ship: Facts, target: str) -> bool:
+    if target == "ssh":
+        return bool(ship["seeds_over_ssh"])
+    server = shore["preflight"]["server"]
+    # Before the shore is set up nothing listens for ships, and its firewall has no hole for this one.
+    return server is not None and ship["slot"] in server["slots"]["used"]
+
+
+def _physical_problems(shore: Facts, ship: Facts) -> Iterator[str]:
+    preflight, ashore = ship["preflight"], shore["preflight"]
+    if ship["version"] != shore["version"]:
+        yield (
+            f"a physical standby has the shore's major version: {ship['version']} is wanted here and"
+            f" {shore['version']} ashore. Use the same Debian release, or ship_mode: logical."
+        )
+    if preflight["architecture"] != ashore["architecture"]:
+        yield (
+            f"a physical standby has the shore's architecture: {preflight['architecture']} here and"
+            f" {ashore['architecture']} ashore. Use ship_mode: logical."
+        )
+    data = preflight["data"]
+    if data["kind"] in ("server", "foreign") and not ship["replace_data"]:
+        yield (
+            f"{data['directory']} holds data that is no standby's. Move it away, or let it be moved aside"
+            " (nothing is deleted) with -e ship_replace_data=true."
+        )
+    server = ashore["server"]
+    if (
+        data["kind"] in ("seeded", "standby")
+        and server is not None
+        and data["system_identifier"] not in (None, server["system_identifier"])
+        and not ship["replace_data"]
+    ):
+        yield (
+            f"{data['directory']} is a standby of another system ({data['system_identifier']}; the shore is"
+            f" {server['system_identifier']}). Let it be moved aside (nothing is deleted) with"
+            " -e ship_replace_data=true."
+        )
+
+
+def _link_problems(ship: Facts, wal: Facts | None) -> Iterator[str]:
+    bandwidth = (ship["link"] or {}).get("bandwidth")
+    if ship["mode"] != "physical" or bandwidth is None or wal is None:
+        return
+    if wal["seconds"] < WAL_RATE_SECONDS:
+        return
+    rate = float(wal["bytes"]) / wal["seconds"] * 8
+    link = bits_per_second("ship_link.bandwidth", bandwidth)
+    if rate > link * LINK_SHARE:
+        yield (
+            f"the shore writes WAL at {rate / 1e6:.1f} Mbit/s, and the link carries {link / 1e6:.1f}: this"
+            " ship would never catch up. Take ship_mode: logical with fewer columns, or a faster link."
+        )
+
+
+def _space(preflight: Facts, needed: float, what: str) -> str:
+    return (
+        f"{what} needs {needed / 1e6:.0f} MB at {preflight['data']['directory']}, and"
+        f" {preflight['free_bytes'] / 1e6:.0f} MB are free."
+    )
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
