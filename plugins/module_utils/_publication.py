@@ -156,7 +156,7 @@ def publication_request(params: Mapping[str, Any]) -> PublicationRequest:
     request = PublicationRequest(
         name=check_identifier("name", params["name"]),
         present=params["state"] == "present",
-        tables=_tables(params["tables"]),
+        tables=table_requests(params["tables"]),
         schemas=_identifiers("schemas", params["schemas"]),
         all_tables=params["all_tables"],
         append=params["append"],
@@ -208,7 +208,8 @@ def _operations(values: Iterable[str] | None) -> frozenset[str] | None:
 _TABLE_KEYS = {"name", "columns", "where", "only"}
 
 
-def _tables(entries: Iterable[Any] | None) -> tuple[TableRequest, ...] | None:
+def table_requests(entries: Iterable[Any] | None) -> tuple[TableRequest, ...] | None:
+    """Read an option that lists tables as publications do; None: not given."""
     if entries is None:
         return None
     return tuple(_table(f"tables[{index}]", entry) for index, entry in enumerate(entries))
