@@ -5,12 +5,12 @@
 # `make test GATE=unit` runs one gate, `make test GATE="unit mypy"` those two.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench docs pins lab clean
+.PHONY: help test lint bench docs pins lab lab-images clean
 
 gates = sh tests/gates/bootstrap.sh
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 test: ## run every gate, quick to slow; GATE=name runs one
 	@$(gates) run $(GATE)
@@ -29,6 +29,9 @@ pins: ## renew tests/requirements/*.txt from the *.in beside them
 
 lab: ## servers to try things on until Ctrl-C; PG="15 17" chooses
 	@$(gates) with python -m tests.lab up $(PG)
+
+lab-images: ## images of Debian with systemd for containers; instant where they are there
+	@$(gates) with python -m tests.containers.images
 
 clean: ## remove caches, environments and servers' programs
 	rm -rf .cache

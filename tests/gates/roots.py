@@ -40,7 +40,7 @@ def root(suite: Suite) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     packages = "--include=python3"
-    run(["mmdebstrap", "--quiet", "--variant=minbase", packages, suite.name, target, _mirror()])
+    run(["mmdebstrap", "--quiet", "--variant=minbase", packages, suite.name, target, mirror()])
     environment("main").run(
         "python",
         *("-m", "pip", "install", "-qq", "--no-deps", "--requirement", pinned),
@@ -60,7 +60,7 @@ def root(suite: Suite) -> Path:
     return target
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Where this machine itself gets Debian from."""
     ask = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"]
     for refresh in (False, True):
