@@ -82,6 +82,7 @@ def _ships_problems(ships: Mapping[str, Vars]) -> Iterator[str]:
         if mode not in MODES:
             yield f"{name}: ship_mode is {mode!r}; it can be {' or '.join(MODES)}."
             continue
+        yield from _table_problems(name, mode, ship.get("ship_tables"))
         method = ship.get("ship_seed_method")
         if method is not None and method not in SEED_METHODS[mode]:
             yield (
@@ -92,6 +93,21 @@ def _ships_problems(ships: Mapping[str, Vars]) -> Iterator[str]:
             link_settings(ship.get("ship_link"))
         except LinkError as error:
             yield f"{name}: {error}"
+
+
+def _table_problems(name: str, mode: str, tables: Any) -> Iterator[str]:
+    if tables is None:
+        return
+    if mode == "physical":
+        yield (
+            f"{name}: ship_tables is for ship_mode: logical; a physical ship has the whole server."
+        )
+    elif not isinstance(tables, (list, tuple)) or not all(
+        isinstance(table, Mapping) and table.get("name") for table in tables
+    ):
+        yield (
+            f"{name}: ship_tables is a list of dictionaries, each with name, and columns or where."
+        )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._fleet import (
+    problems,
+    selected,
+    ship_id,
+)
+
+FLEET = {"fleet_database": "hmm_db", "fleet_tables": ["documents"]}
+SHIPS: dict[str, dict[str, Any]] = {"algeciras": {}, "oslo": {"ship_mode": "logical"}}
+
+
+def found(
+    shores: list[str] | None = None,
+    ships: dict[str, dict[str, Any]] | None = None,
+    asked: Any = None,
+    **fleet: Any,
+) -> list[str]:
+    return problems(
+        ["busan"] if shores is None else shores,
+        SHIPS if ships is None else ships,
+        asked,
+        {**FLEET, **fleet},
+    )
+
+
+def test_a_fleet_that_is_right_has_no_problem() -> None:
+    assert found() == []
+    assert found(asked="oslo") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "identity"), [("algeciras", "algeciras"), ("HMM-Oslo.2", "hmm_oslo_2"), ("부산", "__")]
+)
+def test_a_name_becomes_part_of_a_slots_name(name: str, identity: str) -> None:
+    assert ship_id(name) == identity
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        (None, ["algeciras", "oslo"]),
+        ("oslo", ["oslo"]),
+        ("oslo, algeciras,", ["oslo", "algeciras"]),
+        (["oslo"], ["oslo"]),
+        ("", []),
+    ],
+)
+def test_ships_are_asked_for_one_by_one_in_a_list_or_all(asked: Any, names: list[str]) -> None:
+    assert selected(asked, ["algeciras", "oslo"]) == names
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ({"shores": []}, "The inventory's group shore has to hold one host; it holds none."),
+        (
+            {"shores": ["a", "b"]},
+            "The inventory's group shore has to hold one host; it holds a, b.",
+        ),
+        (
+            {"ships": {}},
+            "The inventory's group ships holds no host. Is this the right inventory (-i)?",
+        ),
+        ({"asked": "olso"}, "ship: olso is not in the group ships, which holds algeciras, oslo."),
+        ({"asked": ""}, "ship: no name is given. Leave it out for every ship."),
+        (
+            {"fleet_database": ""},
+            "fleet_database: give the name of the database that is replicated.",
+        ),
+        (
+            {"fleet_tables": "documents"},
+            "fleet_tables: give the list of tables that the search service reads.",
+        ),
+        ({"ships": {"a-b": {}, "a.b": {}}}, "a.b and a-b would both be ship_a_b: rename one."),
+        (
+            {"ships": {"x" * 59: {}}},
+            f"{'x' * 59}: the name is too long for a slot's; 58 characters are possible.",
+        ),
+        (
+            {"ships": {"a": {"ship_mode": "both"}}},
+            "a: ship_mode is 'both'; it can be physical or logical.",
+        ),
+        (
+            {"ships": {"a": {"ship_mode": "logical", "ship_seed_method": "pack"}}},
+            "a: ship_seed_method is 'pack'; for a logical ship it can be copy or standby.",
+        ),
+        (
+            {"ships": {"a": {"ship_link": {"bandwidth": "fast"}}}},
+            "a: ship_link.bandwidth: 'fast' is no rate; write 4Mbit, 512kbit or 1Gbit.",
+        ),
+        (
+            {"ships": {"a": {"ship_tables": [{"name": "documents"}]}}},
+            "a: ship_tables is for ship_mode: logical; a physical ship has the whole server.",
+        ),
+        (
+            {"ships": {"a": {"ship_mode": "logical", "ship_tables": ["documents"]}}},
+            "a: ship_tables is a list of dictionaries, each with name, and columns or where.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_a_sentence(case: dict[str, Any], sentence: str) -> None:
+    assert found(**case) == [sentence]
+
+
+def test_several_problems_are_told_at_once() -> None:
+    assert len(found(shores=[], asked="x", fleet_database="")) == 3

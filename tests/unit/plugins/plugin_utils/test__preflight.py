@@ -1,0 +1,269 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._preflight import problems
+
+GIGABYTE = 10**9
+TABLE = {"kind": "r", "persistence": "p", "identity": "index"}
+
+
+def host(**other: Any) -> dict[str, Any]:
+    return {
+        "distribution": "debian 12",
+        "architecture": "x86_64",
+        "clock_offset": 0.5,
+        "free_bytes": 100 * GIGABYTE,
+        "unreachable": [],
+        "installed": False,
+        "cluster": None,
+        "data": {"kind": "absent", "directory": "/data", "system_identifier": None},
+        "server": None,
+        "server_error": "",
+        **other,
+    }
+
+
+def server(**other: Any) -> dict[str, Any]:
+    return {
+        "version": 150014,
+        "in_recovery": False,
+        "system_identifier": "1",
+        "settings": {"wal_level": "logical", "listen_addresses": "*", "archive_mode": "on"},
+        "slots": {"max": 32, "used": []},
+        "senders": {"max": 32, "used": 0},
+        "bytes": GIGABYTE,
+        "tablespaces": [],
+        "wal": {"bytes": 0, "seconds": 90000},
+        "tables": {"documents": TABLE},
+        **other,
+    }
+
+
+def shore(preflight: dict[str, Any] | None = None, **other: Any) -> dict[str, Any]:
+    return {
+        "name": "busan",
+        "version": "15",
+        "database": "hmm_db",
+        "preflight": preflight or host(server=server(), cluster={"port": 5432}),
+        "wal_level": "logical",
+        "max_wal_senders": 32,
+        "max_replication_slots": 32,
+        "archive_enabled": True,
+        "restart_allowed": False,
+        **other,
+    }
+
+
+def running(**other: Any) -> dict[str, Any]:
+    return shore(host(server=server(**other), cluster={"port": 5432}))
+
+
+def ship(preflight: dict[str, Any] | None = None, **other: Any) -> dict[str, Any]:
+    return {
+        "name": "algeciras",
+        "slot": "ship_algeciras",
+        "mode": "physical",
+        "version": "15",
+        "link": {},
+        "preflight": preflight or host(),
+        "seed_method": "pack",
+        "seeds_over_ssh": True,
+        "replace_data": False,
+        "tables": ["documents"],
+        **other,
+    }
+
+
+def logical(**other: Any) -> dict[str, Any]:
+    return ship(
+        **{"name": "oslo", "slot": "ship_oslo", "mode": "logical", "seed_method": "copy", **other}
+    )
+
+
+def data(kind: str, identifier: str | None = None) -> dict[str, Any]:
+    return {"kind": kind, "directory": "/data", "system_identifier": identifier}
+
+
+SILENT = {"name": "ssh", "host": "203.0.113.10", "port": 22, "reason": "timed out"}
+SHUT = {"name": "postgresql", "host": "203.0.113.10", "port": 5432, "reason": "connection refused"}
+
+
+@pytest.mark.parametrize(
+    ("ashore", "ships"),
+    [
+        (shore(), [ship(), logical()]),
+        (shore(host()), [ship()]),
+        (shore(), [ship(host(unreachable=[SHUT]))]),
+        (shore(), [logical(preflight=host(unreachable=[SILENT]), seeds_over_ssh=False)]),
+        (shore(), [ship(host(data=data("seeded", "1")))]),
+        (shore(), [ship(host(data=data("standby", None)))]),
+        (shore(), [ship(host(data=data("server", "2")), replace_data=True)]),
+        (shore(), [logical(preflight=host(data=data("server", "2")))]),
+        (shore(), [logical(version="17", seed_method="standby")]),
+        (
+            running(slots={"max": 32, "used": ["ship_algeciras"]}, senders={"max": 32, "used": 32}),
+            [ship()],
+        ),
+        (
+            shore(host(server=server(bytes=200 * GIGABYTE), cluster={})),
+            [logical(preflight=host(free_bytes=10**15))],
+        ),
+        (
+            shore(
+                host(server=server(slots={"max": 10, "used": []}), cluster={}), restart_allowed=True
+            ),
+            [ship()],
+        ),
+    ],
+)
+def test_nothing_stands_in_the_way(ashore: dict[str, Any], ships: list[dict[str, Any]]) -> None:
+    assert problems(ashore, ships) == []
+
+
+@pytest.mark.parametrize(
+    ("ashore", "aboard", "beginning"),
+    [
+        (
+            shore(),
+            ship(host(distribution="ubuntu 24.04")),
+            "algeciras: ubuntu 24.04 is not supported",
+        ),
+        (shore(), ship(host(clock_offset=-7200.0)), "algeciras: the clock is 7200 seconds behind"),
+        (shore(), ship(host(clock_offset=61.0)), "algeciras: the clock is 61 seconds ahead"),
+        (
+            shore(host(server_error="FATAL: no", cluster={})),
+            ship(),
+            "busan: the server runs, but could not be asked: FATAL: no",
+        ),
+        (
+            shore(host(data=data("server", "1"))),
+            ship(),
+            "busan: /data holds data, but postgresql-common knows",
+        ),
+        (
+            shore(host()),
+            logical(),
+            "busan: a logical ship copies tables, and there is no running server",
+        ),
+        (running(in_recovery=True), ship(), "busan: this server is a standby"),
+        (running(tablespaces=["fast"]), ship(), "busan: tablespaces fast lie outside"),
+        (
+            shore(host(server=server(), cluster={}, free_bytes=GIGABYTE // 2)),
+            ship(),
+            "busan: the pack of a base backup needs 1000 MB at /data, and 500 MB are free.",
+        ),
+        (
+            running(slots={"max": 32, "used": [f"s{n}" for n in range(32)]}),
+            ship(),
+            "busan: 33 replication slots would be needed and max_replication_slots allows 32.",
+        ),
+        (
+            running(senders={"max": 32, "used": 30}),
+            logical(),
+            "busan: 33 WAL senders would be needed and max_wal_senders allows 32.",
+        ),
+        (
+            running(
+                settings={
+                    "wal_level": "replica",
+                    "listen_addresses": "localhost",
+                    "archive_mode": "off",
+                }
+            ),
+            ship(),
+            "busan: the server has to be restarted once, to change wal_level from replica to logical,",
+        ),
+        (running(tables=None), logical(), "busan: there is no database hmm_db"),
+        (running(tables={"documents": None}), logical(), "busan: hmm_db has no table documents"),
+        (
+            running(tables={"documents": {**TABLE, "kind": "v"}}),
+            logical(),
+            "busan: documents cannot be published: only tables can.",
+        ),
+        (
+            running(tables={"documents": {**TABLE, "persistence": "u"}}),
+            logical(),
+            "busan: documents cannot be published, being unlogged",
+        ),
+        (
+            running(tables={"documents": {**TABLE, "identity": "none"}}),
+            logical(),
+            "busan: documents has no replica identity",
+        ),
+        (
+            shore(),
+            ship(host(unreachable=[SILENT])),
+            "algeciras: busan does not answer at 203.0.113.10 port 22 (timed out).",
+        ),
+        (
+            running(slots={"max": 32, "used": ["ship_algeciras"]}),
+            ship(host(unreachable=[SHUT])),
+            "algeciras: busan does not answer at 203.0.113.10 port 5432 (connection refused).",
+        ),
+        (
+            shore(),
+            ship(version="17"),
+            "algeciras: a physical standby has the shore's major version: 17",
+        ),
+        (
+            shore(),
+            ship(host(architecture="aarch64")),
+            "algeciras: a physical standby has the shore's arch",
+        ),
+        (
+            shore(),
+            ship(host(data=data("server", "2"))),
+            "algeciras: /data holds data that is no standby's.",
+        ),
+        (
+            shore(),
+            ship(host(data=data("foreign"))),
+            "algeciras: /data holds data that is no standby's.",
+        ),
+        (
+            shore(),
+            ship(host(data=data("seeded", "2"))),
+            "algeciras: /data is a standby of another system (2; the shore is 1).",
+        ),
+        (
+            shore(),
+            logical(seed_method="standby"),
+            "oslo: a logical ship is seeded from a standby by pg_create",
+        ),
+        (
+            shore(),
+            ship(host(free_bytes=2 * GIGABYTE)),
+            "algeciras: the copy of the shore's data needs 2700 MB at /data, and 2000 MB are free.",
+        ),
+        (
+            running(wal={"bytes": 10**9, "seconds": 3600}),
+            ship(link={"bandwidth": "2Mbit"}),
+            "algeciras: the shore writes WAL at 2.2 Mbit/s, and the link carries 2.0: this ship would never",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_is_told(
+    ashore: dict[str, Any], aboard: dict[str, Any], beginning: str
+) -> None:
+    found = problems(ashore, [aboard])
+    assert len(found) == 1
+    assert found[0].startswith(beginning)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    found = problems(
+        running(in_recovery=True, tablespaces=["fast"]),
+        [ship(host(clock_offset=99.0)), ship(version="17")],
+    )
+    assert [problem.split(":")[0] for problem in found] == [
+        "busan",
+        "busan",
+        "algeciras",
+        "algeciras",
+    ]
