@@ -53,7 +53,7 @@ def engine() -> Iterator[None]:
 def cgroup() -> Path:
     """Where this machine has its cgroup v2 hierarchy, which systemd in a container wants."""
     for path in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
-        words = ["stat", "--file-system", "--format=%T", path]
+        words = ["stat", "--file-system", "--format=%T", str(path)]
         found = subprocess.run(words, check=False, capture_output=True, text=True)
         if found.stdout.strip() == "cgroup2fs":
             return path

@@ -65,17 +65,7 @@ def _build(suite: str, recipe: str) -> None:
     print(f"making the image {NAME}:{suite}", flush=True)
     need("mmdebstrap", "mmdebstrap")
     address = mirror()
-    downloaded = " ".join(_downloaded(suite))
-    install = "apt-get install --quiet=2 --yes --no-install-recommends --download-only"
-    hooks = [
-        f'chroot "$1" {install} {downloaded}',
-        # Every container gets keys and an identity of its own when it starts.
-        'rm -f "$1"/etc/ssh/ssh_host_*',
-        ': > "$1/etc/machine-id"',
-        f'cp -r {ETC}/. "$1/etc/"',
-        # Nothing may restart or hold the package database while a role is at work.
-        'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer',
-    ]
+    hooks = _hooks(suite)
     if address.startswith("https:") and CERTIFICATES.is_dir():
         hooks.insert(
             0, f'cp {CERTIFICATES}/* "$1{CERTIFICATES}/"; chroot "$1" update-ca-certificates'
@@ -102,15 +92,26 @@ def _build(suite: str, recipe: str) -> None:
         raise subprocess.CalledProcessError(making.returncode, "mmdebstrap")
 
 
-def _downloaded(suite: str) -> list[str]:
-    return [name.format(version=SUITES[suite]) for name in DOWNLOADED]
+def _hooks(suite: str) -> list[str]:
+    """What is done to a bootstrapped root; $1 is where it lies."""
+    downloaded = " ".join(DOWNLOADED).format(version=SUITES[suite])
+    install = "apt-get install --quiet=2 --yes --no-install-recommends --download-only"
+    return [
+        f'chroot "$1" {install} {downloaded}',
+        # Every container gets keys and an identity of its own when it starts.
+        'rm -f "$1"/etc/ssh/ssh_host_*',
+        ': > "$1/etc/machine-id"',
+        f'cp -r {ETC}/. "$1/etc/"',
+        # Nothing may restart or hold the package database while a role is at work.
+        'chroot "$1" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer',
+    ]
 
 
 def _recipe(suite: str) -> str:
-    """What an image was made by, so that a change makes it anew."""
-    sources = [Path(__file__), *sorted(path for path in ETC.rglob("*") if path.is_file())]
-    text = "".join(f"{path}\n{path.read_text()}" for path in sources)
-    return hashlib.sha256(f"{suite} {text}".encode()).hexdigest()
+    """What an image is made by, so that a change makes it anew."""
+    files = [path.read_text() for path in sorted(ETC.rglob("*")) if path.is_file()]
+    recipe = [suite, *INSTALLED, *_hooks(suite), *files]
+    return hashlib.sha256("\n".join(recipe).encode()).hexdigest()
 
 
 def _label(suite: str) -> str:
