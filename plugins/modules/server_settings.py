@@ -11,7 +11,7 @@ DOCUMENTATION = r"""
 ---
 module: server_settings
 short_description: Manage a drop-in file of a cluster's settings, never leaving a server that cannot load it
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Writes a file into the folder C(conf.d) of a cluster that Debian's postgresql-common looks after, and has the
     server take it over by a reload, or by one restart where a setting demands it.
