@@ -5,12 +5,18 @@
 # `make test GATE=unit` runs one gate, `make test GATE="unit mypy"` those two.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench docs pins lab lab-images clean
+.PHONY: help test lint bench docs pins lab lab-images demo demo-clean clean
 
 gates = sh tests/gates/bootstrap.sh
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## a shore and two ships on this machine, in a few minutes; on Debian, as root
+	@sh tests/demo/machine.sh up
+
+demo-clean: ## leave this machine as it was before the demo
+	@sh tests/demo/machine.sh clean
 
 test: ## run every gate, quick to slow; GATE=name runs one
 	@$(gates) run $(GATE)

@@ -29,7 +29,9 @@ def changelog() -> None:
 
 def mypy() -> None:
     main = environment("main")
-    packages = [f"--package={name}" for name in ("tests.lab", "tests.gates", "tests.bench")]
+    packages = [
+        f"--package={name}" for name in ("tests.lab", "tests.gates", "tests.bench", "tests.demo")
+    ]
     main.run("mypy", *packages, folder=CHECKOUT)
     main.run(
         "mypy",
