@@ -84,9 +84,14 @@ class SubscriberTable:
 
 @dataclass(frozen=True)
 class SubscriberState:
-    """What the server has of all that."""
+    """What the server has of all that.
+
+    :param others: the subscription has tables that are not asked for.
+    """
 
     in_recovery: bool = False
+    subscription: bool = False
+    others: bool = False
     extensions: frozenset[str] = frozenset()
     available: frozenset[str] = frozenset()
     tables: Mapping[TableName, SubscriberTable] = field(default_factory=dict)
@@ -97,9 +102,12 @@ class SubscriberState:
 class SubscriberPlan(Plan):
     """A plan, and what it finds and does, for the result."""
 
-    missing: list[str] = field(default_factory=list)
+    missing: list[dict[str, Any]] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
     with_rows: list[str] = field(default_factory=list)
     nullable: list[str] = field(default_factory=list)
+    subscribed: bool = False
+    refresh: bool = False
 
 
 # --- what is asked for ---------------------------------------------------------------------------
@@ -143,16 +151,33 @@ def subscriber_request(params: Mapping[str, Any]) -> SubscriberRequest:
 
 # A generated column, one with a default and an identity column need no value from an insert.
 _READ = """
+WITH RECURSIVE
+wanted AS (
+  SELECT c.oid, n.nspname, c.relname, c.relkind
+    FROM unnest({schemas}, {names}) AS w (schema, name)
+    JOIN pg_namespace AS n ON n.nspname = w.schema
+    JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.name),
+-- A partitioned table is subscribed to by itself or by its partitions.
+family (root, oid) AS (
+  SELECT oid, oid FROM wanted
+  UNION
+  SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.oid),
+subscription AS (
+  SELECT oid FROM pg_subscription
+   WHERE subname = {subscription}
+     AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())),
+subscribed AS (
+  SELECT srrelid AS oid FROM pg_subscription_rel
+   WHERE srsubid IN (SELECT oid FROM subscription))
 SELECT pg_is_in_recovery() AS in_recovery,
+       EXISTS (SELECT FROM subscription) AS subscription,
+       EXISTS (SELECT FROM subscribed WHERE oid NOT IN (SELECT oid FROM family)) AS others,
        ARRAY(SELECT extname::text FROM pg_extension) AS extensions,
        ARRAY(SELECT name::text FROM pg_available_extensions) AS available,
        (SELECT coalesce(json_agg(found), '[]'::json) FROM (
-          SELECT n.nspname, c.relname, c.relkind,
-                 EXISTS (SELECT FROM pg_subscription_rel AS r JOIN pg_subscription AS s
-                             ON s.oid = r.srsubid
-                          WHERE r.srrelid = c.oid AND s.subname = {subscription}
-                            AND s.subdbid = (SELECT oid FROM pg_database
-                                              WHERE datname = current_database())) AS subscribed,
+          SELECT c.nspname, c.relname, c.relkind,
+                 EXISTS (SELECT FROM subscribed AS s JOIN family AS f ON f.oid = s.oid
+                          WHERE f.root = c.oid) AS subscribed,
                  (SELECT coalesce(json_agg(json_build_object(
                              'name', a.attname,
                              'bare', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '',
@@ -161,9 +186,7 @@ SELECT pg_is_in_recovery() AS in_recovery,
                          ) ORDER BY a.attnum), '[]'::json)
                     FROM pg_attribute AS a
                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
-            FROM unnest({schemas}, {names}) AS wanted (schema, name)
-            JOIN pg_namespace AS n ON n.nspname = wanted.schema
-            JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = wanted.name
+            FROM wanted AS c
           ) AS found) AS tables
 """
 
@@ -192,6 +215,8 @@ def read_subscriber(session: Session, request: SubscriberRequest) -> SubscriberS
     ]
     return SubscriberState(
         in_recovery=row["in_recovery"],
+        subscription=row["subscription"],
+        others=row["others"],
         extensions=frozenset(row["extensions"]),
         available=frozenset(row["available"]),
         tables=tables,
@@ -222,7 +247,11 @@ def plan_subscriber(request: SubscriberRequest, state: SubscriberState) -> Subsc
     """
     missing = [name for name in request.columns if name not in state.tables]
     plan = SubscriberPlan(
-        missing=[str(name) for name in missing], with_rows=sorted(map(str, state.with_rows))
+        missing=[_as_entry(name, request.columns[name]) for name in missing],
+        present=[str(name) for name in request.columns if name in state.tables],
+        with_rows=sorted(map(str, state.with_rows)),
+        subscribed=state.subscription,
+        refresh=state.subscription and (state.others or not _all_subscribed(request, state)),
     )
     if request.inspect:
         return plan
@@ -239,7 +268,7 @@ def plan_subscriber(request: SubscriberRequest, state: SubscriberState) -> Subsc
     plan.nullable = [f"{table}.{column.name}" for table, column in nullable]
     plan.before = {
         "extensions": sorted(set(request.extensions) - set(extensions)),
-        "tables": [str(name) for name in request.columns if name in state.tables],
+        "tables": plan.present,
         "not_null_without_a_value": plan.nullable,
         "with_rows_of_their_own": plan.with_rows,
     }
@@ -250,6 +279,15 @@ def plan_subscriber(request: SubscriberRequest, state: SubscriberState) -> Subsc
         "with_rows_of_their_own": [],
     }
     return plan
+
+
+def _as_entry(name: TableName, columns: frozenset[str] | None) -> dict[str, Any]:
+    """A table as lists of tables have it."""
+    return {"name": str(name), **({} if columns is None else {"columns": sorted(columns)})}
+
+
+def _all_subscribed(request: SubscriberRequest, state: SubscriberState) -> bool:
+    return all(name in state.tables and state.tables[name].subscribed for name in request.columns)
 
 
 def _problems(

@@ -98,6 +98,7 @@ EXAMPLES = r"""
 - name: Read on the shore how they are made
   hmm.pg_replication.schema_dump:
     tables: "{{ aboard.missing }}"
+    present: "{{ aboard.present }}"
     login_db: hmm_db
   become: true
   become_user: postgres
@@ -115,11 +116,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 missing:
-  description: The tables that were missing, with their schemas.
+  description: The tables that were missing, with their schemas, as M(hmm.pg_replication.schema_dump) takes them.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: public.documents}, {name: public.document_chunks, columns: [content, document_id, id]}]
+present:
+  description: The tables that were there, with their schemas.
   returned: success
   type: list
   elements: str
-  sample: [public.documents]
+  sample: [public.users]
 with_rows:
   description: Tables new to the subscription that had rows; with O(truncate=true) they are empty now.
   returned: success
@@ -132,6 +139,16 @@ nullable:
   type: list
   elements: str
   sample: [public.document_chunks.embedding]
+subscribed:
+  description: Whether O(subscription) exists.
+  returned: success
+  type: bool
+  sample: true
+refresh:
+  description: Whether O(subscription) exists and has other tables than these, so that it has to be refreshed.
+  returned: success
+  type: bool
+  sample: false
 queries:
   description: The statements that are run, or in check mode would be.
   returned: success
@@ -159,8 +176,11 @@ def ensure_tables(context: Context, request: SubscriberRequest) -> Result:
     return {
         **context.carry_out(plan),
         "missing": plan.missing,
+        "present": plan.present,
         "with_rows": plan.with_rows,
         "nullable": plan.nullable,
+        "subscribed": plan.subscribed,
+        "refresh": plan.refresh,
     }
 
 
