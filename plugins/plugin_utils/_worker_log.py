@@ -21,15 +21,13 @@ _MOST_CHARACTERS = 1000
 def worker_error(log: str, subscription: str) -> str:
     """Why a worker of the subscription failed last, as sentences; "" where the log does not tell.
 
-    The worker that disables its subscription says so. One that is tried again is known by the
-    context of its error, or by what it said when it began.
+    A worker names its subscription when it begins, and when it disables it.
     """
     lines = [
         (found["pid"], found["level"], " ".join(found["text"].split()))
         for found in _LINE.finditer(log)
     ]
     own = {pid for pid, _level, text in lines if f'subscription "{subscription}"' in text}
-    own |= _disabling(lines, subscription)
     failed = [
         index for index, (pid, level, _text) in enumerate(lines) if pid in own and level == "ERROR"
     ]
@@ -39,11 +37,6 @@ def worker_error(log: str, subscription: str) -> str:
     return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in told)[
         :_MOST_CHARACTERS
     ]
-
-
-def _disabling(lines: list[tuple[str, str, str]], subscription: str) -> set[str]:
-    pattern = re.compile(rf'subscription "{re.escape(subscription)}" has been disabled')
-    return {pid for pid, _level, text in lines if pattern.search(text)}
 
 
 def _block(lines: list[tuple[str, str, str]], start: int) -> list[str]:
