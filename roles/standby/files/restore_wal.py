@@ -91,7 +91,8 @@ def main(arguments: list[str]) -> int:
         configuration, name, target = arguments
         restore(Path(configuration), name, Path(target))
     except NotToBeHadError as reason:
-        sys.stderr.write(f"restore_wal: {reason}\n")
+        if not arguments[1].endswith(".history"):  # asked for again and again, there mostly is none
+            sys.stderr.write(f"restore_wal: {reason}\n")
         return 1
     except (OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"restore_wal: {error!r}\n")

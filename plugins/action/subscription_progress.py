@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: HMM pg_replication contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at a subscription's first copy, or wait for its end through a link that comes and goes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.hmm.pg_replication.plugins.action.follow_progress import Follower
+from ansible_collections.hmm.pg_replication.plugins.module_utils._progress_file import Rate, rated
+
+_WAITING = {
+    "wait": {"type": "bool", "default": False},
+    "interval": {"type": "float", "default": 5},
+    "timeout": {"type": "float", "default": 0},
+    "unreachable_timeout": {"type": "float", "default": 1800},
+}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]
+    """The action plugin: subscription_progress on the controller."""
+
+    _requires_connection = True
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        waiting = {key: value for key, value in self._task.args.items() if key in _WAITING}
+        checked = ArgumentSpecValidator(_WAITING).validate(waiting)
+        if checked.error_messages:
+            raise AnsibleActionFail(" ".join(checked.error_messages))
+        options = checked.validated_parameters
+        if self._task.check_mode or not options["wait"]:
+            result.update(self._execute_module(task_vars=task_vars))
+            return result
+        name = (task_vars or {}).get("inventory_hostname", "")
+        rate = Rate()
+
+        def look() -> dict[str, Any]:
+            found = self._look(task_vars)
+            progress = found.get("progress")
+            if progress:
+                now = rate.after(time.monotonic(), progress["done_bytes"])
+                found["progress"] = rated(progress, now)
+            return found
+
+        # The server tells at every look: nothing can be stale.
+        follower = Follower(str(name), {**options, "stale_timeout": 0}, self._display.display)
+        result.update(follower.follow(look))
+        return result
+
+    def _look(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """One look.
+
+        :raises ConnectionError: the host was not reached, or the link was cut meanwhile.
+        """
+        try:
+            found: dict[str, Any] = self._execute_module(task_vars=task_vars)
+        except AnsibleConnectionFailure as error:
+            self._connection.reset()
+            raise ConnectionError(str(error)) from None
+        except AnsibleError as error:
+            # A folder that cannot be made on the host: what a link cut in between looks like.
+            raise ConnectionError(str(error)) from None
+        found.pop("invocation", None)
+        if found.get("unreachable") or ("progress" not in found and "module_stdout" in found):
+            raise ConnectionError(str(found.get("msg", "")))
+        return found
