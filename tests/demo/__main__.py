@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 MACHINE = HERE / "machine.sh"
 INVENTORY = "inventories/sandbox"
 SETTINGS = CACHE / "demo" / "env"
+REMOTE_TMP = "/var/lib/pg_replication_demo/tmp"  # goes with the demo, which ~/.ansible would not
 PORTS = {"busan": 55431, "algeciras": 55432, "oslo": 55433}
 STEPS = 4
 
@@ -137,6 +138,7 @@ def _play(tools: Environment, playbook: str) -> None:
         *("-i", INVENTORY, playbook),
         folder=CHECKOUT,
         variables={
+            "ANSIBLE_REMOTE_TMP": REMOTE_TMP,
             "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
             "ANSIBLE_STDOUT_CALLBACK": "steps",
             **colours,
@@ -151,6 +153,7 @@ def _write_settings(tools: Environment) -> None:
         f"export PATH='{tools.root / 'bin'}':\"$PATH\"\n"
         f"export ANSIBLE_COLLECTIONS_PATH='{TREE}'\n"
         f"export ANSIBLE_HOME='{CACHE / 'ansible'}'\n"
+        f"export ANSIBLE_REMOTE_TMP='{REMOTE_TMP}'\n"
         "export ANSIBLE_LOCALHOST_WARNING=false\n"
     )
 

@@ -202,6 +202,10 @@ remove_packages() {
         echo "these stay, since something that is not the demo's needs them by now: $kept"
         [ -z "$clusters" ] || echo "(so that nothing happens to $(echo "$clusters" | tr '\n' ' '))"
     fi
+    # Python's packages leave empty folders if it goes with them.
+    if [ ! -e /usr/bin/python3 ]; then
+        find /usr/lib/python3 -depth -type d -empty -delete 2>/dev/null || :
+    fi
     rmdir /var/lib/postgresql/* /etc/postgresql/* /etc/postgresql-common/createcluster.d 2>/dev/null || :
     rmdir /var/lib/postgresql /var/log/postgresql /etc/postgresql /etc/postgresql-common 2>/dev/null || :
 }

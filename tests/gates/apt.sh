@@ -9,7 +9,7 @@ if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
     echo "please install: $* (this is done only on Debian, as root)" >&2
     exit 1
 fi
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
 echo "installing $*"
 install="apt-get install --quiet=2 --yes --no-install-recommends"
 $install "$@" >/dev/null 2>&1 || { apt-get update --quiet=2 && $install "$@" >/dev/null; }

@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The gate of `make demo`: it works on a fresh machine, and nothing is left of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+
+from tests.gates import tree
+from tests.gates.environments import environment
+from tests.gates.machines import Machine, machine
+from tests.gates.paths import CACHE, CHECKOUT, REQUIREMENTS
+from tests.gates.processes import GateError
+from tests.gates.roots import NEWEST, Suite
+
+FOLDER = "/root/pg_replication"
+WHEELS = "/root/wheels"
+PORTS = (55431, 55432, 55433)
+SUITES = (Suite("bookworm", "3.11"), NEWEST)
+
+# What using a machine leaves on it, the demo or not.
+TRACES = (
+    f"{FOLDER}/",
+    "/dev/",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/ld.so.cache",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/proc/",
+    "/run/",
+    "/sys/",
+    "/tmp/",  # noqa: S108
+    "/var/cache/",
+    "/var/lib/apt/",
+    "/var/lib/dpkg/",
+    "/var/log/",
+)
+# A cluster that the machine's user makes with the demo's PostgreSQL, and wants to keep.
+MAKE_MINE = 'pg_createcluster --start "$(ls /usr/lib/postgresql)" mine >/dev/null'
+SEE_MINE = "pg_lsclusters --no-header"
+
+
+def demo() -> str:
+    if os.geteuid() != 0:
+        raise GateError("the gate demo uses chroot, so it has to run as root")
+    return "; ".join(_on(suite) for suite in SUITES)
+
+
+def _on(suite: Suite) -> str:
+    with machine(suite) as fresh:
+        _bring(fresh, suite)
+        before = fresh.files(TRACES)
+        packages = fresh.run("dpkg-query --show")
+        variables = {"PIP_FIND_LINKS": WHEELS, "PIP_NO_INDEX": "1"}
+        # One run, since all processes end with it: the servers, too.
+        output = fresh.run(_script(keep=suite is NEWEST), FOLDER, variables)
+        print(output, flush=True)
+        _judge(output)
+        if suite is NEWEST:
+            return f"{suite.name}: a cluster of the user's was left alone"
+        after = fresh.files(TRACES)
+        left = [f"{path}: {after[path]}" for path in sorted(set(after) - set(before))]
+        gone = [f"{path} is gone" for path in sorted(set(before) - set(after))]
+        changed = [
+            f"{path}: was {before[path]}, is {after[path]}"
+            for path in sorted(set(before) & set(after))
+            if before[path] != after[path]
+        ]
+        if fresh.run("dpkg-query --show") != packages:
+            changed.append("other packages are installed than before")
+        if left or gone or changed:
+            raise GateError("make demo-clean left:\n  " + "\n  ".join([*left, *gone, *changed]))
+        return f"{suite.name}: the machine is as it was"
+
+
+def _bring(fresh: Machine, suite: Suite) -> None:
+    """The checkout as git knows it, and the wheels, with the settings of pip that are this machine's."""
+    target = fresh.root / FOLDER[1:]
+    for name in tree.files():
+        place = target / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, place, follow_symlinks=False)
+    wheels = CACHE / "wheels" / suite.name
+    environment("main").run(
+        "python",
+        *("-m", "pip", "download", "-qq", "--no-deps"),
+        *("--requirement", REQUIREMENTS / "demo.txt", "--dest", wheels),
+        *("--python-version", suite.python, "--only-binary", ":all:"),
+        *("--implementation", "cp", "--platform", "manylinux2014_x86_64"),
+    )
+    shutil.copytree(wheels, fresh.root / WHEELS[1:])
+
+
+def _script(keep: bool) -> str:
+    count = "; ".join(
+        f"echo port {port}: $(runuser -u postgres -- psql -p {port} -XAt hmm_db"
+        ' -c "SELECT count(*) FROM documents, document_chunks'
+        " WHERE document_id = documents.id AND source LIKE 'demo://%'\")"
+        for port in PORTS
+    )
+    return "\n".join(
+        [
+            "make demo >/tmp/output 2>&1 || touch /tmp/failed; cat /tmp/output; test ! -e /tmp/failed",
+            count,
+            # The last command shown is make demo-clean.
+            "sed -n 's/^    [$] //p' /tmp/output | sed '$d' >/tmp/next",
+            "test -s /tmp/next",
+            "bash -eu -x /tmp/next 2>&1",
+            MAKE_MINE if keep else "",
+            "make demo-clean",
+            SEE_MINE if keep else "",
+            "make demo-clean",
+            "echo all was run",
+        ]
+    )
+
+
+def _judge(output: str) -> None:
+    if "all was run" not in output:
+        raise GateError("it ended before its end")
+    rows = dict(re.findall(r"^port (\d+): (.*)$", output, re.MULTILINE))
+    if rows != {str(port): "3" for port in PORTS}:
+        raise GateError(f"the three chunks written ashore are not on every end: {rows}")
