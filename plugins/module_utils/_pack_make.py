@@ -18,6 +18,7 @@ import selectors
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -162,15 +163,26 @@ def sole_use(directory: Path, group: int, progress: Progress) -> Iterator[int]:
             os.chown(directory, -1, group)
             directory.chmod(FOLDER_MODE)
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.tell("waiting", f"Another run makes a pack in {directory}.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
     try:
+        with told():
+            _lock(lock, lambda: progress.tell("waiting", f"Another run works in {directory}."))
         yield lock
     finally:
         os.close(lock)
+
+
+def _lock(lock: int, each_while: Callable[[], None]) -> None:
+    while not _locked(lock):
+        each_while()
+        time.sleep(_POLL_SECONDS)
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def clean(directory: Path) -> None:
@@ -210,6 +222,7 @@ class Maker:
         self.progress = progress
         # By this the backup is known on the server.
         self.mark = secrets.token_hex(4)
+        self._told = ("The base backup begins.", 0, 0)
 
     def make(self, compression: str, group: int, lock: int) -> Pack:
         """Make a pack, and put it in place.
@@ -217,7 +230,7 @@ class Maker:
         :param lock: the lock's file, that pg_basebackup has to hold as well.
         """
         directory = self.request.directory
-        self.progress.tell("running", "The base backup begins.")
+        self.progress.tell("running", *self._told)
         with told():
             partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=directory))
             try:
@@ -275,13 +288,11 @@ class Maker:
                 " WHERE pid IN (SELECT pid FROM pg_stat_activity WHERE application_name = {})"
             ).format(sql.Literal(APPLICATION.format(mark=self.mark)))
         )
-        for row in found:
-            self.progress.tell(
-                "running",
-                f"The server is {row['phase']}.",
-                row["done"] or 0,
-                max(row["total"] or 0, row["done"] or 0),
-            )
+        # Told every second, whatever there is: silence would mean that nobody works any more.
+        if found:
+            done, total = found[0]["done"] or 0, found[0]["total"] or 0
+            self._told = (f"The server is {found[0]['phase']}.", done, max(done, total))
+        self.progress.tell("running", *self._told)
 
     def _sentence(self, output: str) -> ReplicationError:
         said = "\n".join(complaints(output)) or "it gave no reason"

@@ -19,6 +19,34 @@ from typing import Any
 WINDOW_SECONDS = 30
 
 
+class Rate:
+    """Bytes a second, of late."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def after(self, now: float, done_bytes: int) -> float:
+        """The rate, so many bytes being done by now."""
+        if self._samples and done_bytes < self._samples[-1][1]:
+            self._samples.clear()  # another thing is counted now
+        self._samples.append((now, done_bytes))
+        while len(self._samples) > 2 and self._samples[0][0] < now - WINDOW_SECONDS:  # noqa: PLR2004
+            self._samples.popleft()
+        began, first = self._samples[0]
+        return (done_bytes - first) / (now - began) if now > began else 0.0
+
+
+def rated(progress: dict[str, Any], rate: float) -> dict[str, Any]:
+    """The progress with its rate, and with the time left where that can be told."""
+    left = max(progress["total_bytes"] - progress["done_bytes"], 0)
+    known = progress["state"] == "running" and rate > 0 and progress["total_bytes"] > 0
+    return {
+        **progress,
+        "rate": round(rate),
+        "seconds_left": round(left / rate) if known else None,
+    }
+
+
 class Progress:
     """One step of the work; path None: nobody wants to know."""
 
@@ -28,7 +56,7 @@ class Progress:
         self.path = path
         self.step = step
         self._clock = clock
-        self._samples: deque[tuple[float, int]] = deque()
+        self._rate = Rate()
 
     @property
     def wanted(self) -> bool:
@@ -55,25 +83,14 @@ class Progress:
     ) -> dict[str, Any]:
         """What the file says, the rate and the time left included."""
         now = self._clock()
-        rate = self._rate(now, done_bytes)
-        left = max(total_bytes - done_bytes, 0)
-        known = state == "running" and rate > 0 and total_bytes > 0
-        return {
+        progress = {
             "step": self.step,
             "state": state,
             "done_bytes": done_bytes,
             "total_bytes": total_bytes,
-            "rate": round(rate),
-            "seconds_left": round(left / rate) if known else None,
+            "rate": 0,
+            "seconds_left": None,
             "message": message,
             "updated": round(now),
         }
-
-    def _rate(self, now: float, done_bytes: int) -> float:
-        if self._samples and done_bytes < self._samples[-1][1]:
-            self._samples.clear()  # another thing is counted now
-        self._samples.append((now, done_bytes))
-        while len(self._samples) > 2 and self._samples[0][0] < now - WINDOW_SECONDS:  # noqa: PLR2004
-            self._samples.popleft()
-        began, first = self._samples[0]
-        return (done_bytes - first) / (now - began) if now > began else 0.0
+        return rated(progress, self._rate.after(now, done_bytes))
