@@ -266,11 +266,13 @@ class PackPlan:
     :param fits: the pack that is there and fits; None: one has to be made.
     :param reason: why that is so, as a sentence.
     :param removed: the packs to remove once the new one is there.
+    :param expected: the slots that are still to be made.
     """
 
     fits: Pack | None
     reason: str
     removed: tuple[Pack, ...] = ()
+    expected: tuple[str, ...] = ()
 
 
 def plan_pack(
@@ -279,17 +281,26 @@ def plan_pack(
     slots: Mapping[str, SlotState],
     folder: Folder,
     now: datetime,
+    foreseeing: bool = False,
 ) -> PackPlan:
     """Whether a pack fits, or what has to be done.
 
+    :param foreseeing: a slot that is missing would be there by the time of the real run.
     :raises ReplicationError: no pack could fit, or none can be made; all problems in one error.
     """
-    problems = [*_misfits(request, server, slots)]
-    fail_with_all(problems)
+    expected = [name for name in request.fits_slots if foreseeing and name not in slots]
+    fail_with_all(
+        [
+            *_misfits(server),
+            *_slot_problems([name for name in request.fits_slots if name not in expected], slots),
+        ]
+    )
     newest_first = sorted(folder.packs, key=lambda pack: pack.created, reverse=True)
     reasons = []
     if request.force_new:
         reasons.append("A new pack is asked for (force_new).")
+    elif expected:
+        reasons.append(f"Slot {expected[0]} is still to be made, and a pack has to be younger.")
     else:
         for pack in newest_first:
             reason = why_not(pack, request, server, slots, now)
@@ -300,6 +311,7 @@ def plan_pack(
     kept = newest_first[: request.keep - 1]
     return PackPlan(
         fits=None,
+        expected=tuple(expected),
         reason=reasons[0] if reasons else "There is no pack yet.",
         removed=tuple(
             pack
@@ -309,10 +321,8 @@ def plan_pack(
     )
 
 
-def _misfits(
-    request: PackRequest, server: PackServer, slots: Mapping[str, SlotState]
-) -> Iterable[str]:
-    """Why no pack at all could fit."""
+def _misfits(server: PackServer) -> Iterable[str]:
+    """Why no pack of this server could fit anything."""
     if server.in_recovery:
         yield (
             "The server is a standby: connect to its primary, whose slots and timeline a pack has"
@@ -323,7 +333,11 @@ def _misfits(
             f"The server has tablespaces of its own ({', '.join(server.tablespaces)}), and a pack"
             " has no place for them: move what is in them to pg_default and drop them."
         )
-    for name in request.fits_slots:
+
+
+def _slot_problems(names: Iterable[str], slots: Mapping[str, SlotState]) -> Iterable[str]:
+    """Why no pack could fit these slots."""
+    for name in names:
         state = slots.get(name)
         if state is None:
             yield (

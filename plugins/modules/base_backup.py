@@ -29,6 +29,8 @@ attributes:
   check_mode:
     support: full
     details:
+      - A slot that is missing is an error of the real run, and a warning in check mode, since an earlier task may be
+        about to make it.
       - What the disk or the server refuse only while the backup runs is not foreseen.
   diff_mode:
     support: full
@@ -348,7 +350,15 @@ class Run:
         server, slots = read_server(self.context.session, self.request)
         folder = read_folder(self.request.directory)
         self.context.warnings.extend(folder.damaged)
-        return plan_pack(self.request, server, slots, folder, utc_now()), server, folder
+        plan = plan_pack(
+            self.request, server, slots, folder, utc_now(), foreseeing=self.context.check_mode
+        )
+        self.context.warnings.extend(
+            f"fits_slots: there is no slot {name} on the server yet; without it, the real run"
+            " fails."
+            for name in plan.expected
+        )
+        return plan, server, folder
 
     def means(self, server: PackServer) -> tuple[Tool, str]:
         """What to make a pack with, and how."""
