@@ -13,14 +13,6 @@ state=/var/lib/pg_replication_demo
 etc=/etc/pg_replication
 lib=/var/lib/pg_replication
 programs=/usr/local/lib/pg_replication
-
-# What serves all clusters of a machine. It stays if it was there before, or if others use it by now.
-shared="$programs
-/etc/postgresql-common/createcluster.d/pg_replication.conf
-/etc/systemd/system/pg_replication-seed@.service
-/var/lib/postgresql/.ansible
-/var/lib/postgresql/.ansible_async
-/root/.ansible_async"
 accounts="pg_replication postgres ssl-cert"
 
 main() {
@@ -59,7 +51,7 @@ remember() {
     foreign=$(ours)
     [ -z "$foreign" ] || fail "These have the names of the demo's clusters and are not the demo's, so it stops here:
 $foreign"
-    present "$shared" | sort >"$state/shared.before"
+    shared >"$state/shared.before"
     for account in $accounts; do
         getent passwd "$account" || getent group "$account" || :
     done | cut -d: -f1 >"$state/accounts.before"
@@ -90,7 +82,6 @@ clean() {
     fi
     echo "stopping and removing the clusters $members"
     remove_members
-    echo "removing what served them"
     remove_shared
     remove_packages
     remove_accounts
@@ -101,7 +92,7 @@ clean() {
 remove_members() {
     for member in $members; do
         if [ -d /run/systemd/system ]; then
-            systemctl --quiet disable --now "pg_replication-seed@$member.service" 2>/dev/null || :
+            systemctl stop "pg_replication-*@$member.service" 2>/dev/null || :
         fi
         end_processes "$member"
         for folder in /etc/postgresql/*/"$member"; do
@@ -118,20 +109,24 @@ remove_members() {
     rmdir "$etc" "$lib" 2>/dev/null || :
 }
 
-# Every path that only this demo can have made; but for the log's, they exist only where a cluster does.
+# What only this demo can have made; the log may outlive a cluster, all else is where one is.
 ours() {
     for member in $members; do
-        present "$etc/$member
-$lib/$member"
-        for path in /etc/postgresql/*/"$member" /var/lib/postgresql/*/"$member" /var/lib/postgresql/*/"$member".* \
-            /var/log/postgresql/postgresql-*-"$member".log*; do
-            present "$path"
-        done
+        present "$etc/$member" "$lib/$member" /etc/postgresql/*/"$member" \
+            /var/lib/postgresql/*/"$member" /var/lib/postgresql/*/"$member".* \
+            /var/log/postgresql/postgresql-*-"$member".log* \
+            /etc/systemd/system/*.wants/pg_replication-*@"$member".*
     done
 }
 
+# What serves all clusters of a machine. It stays if it was there before, or if a fleet's own need it by now.
+shared() {
+    present "$programs" /etc/postgresql-common/createcluster.d/pg_replication.conf \
+        /etc/systemd/system/pg_replication-* /var/lib/postgresql/.ansible* /root/.ansible_async | sort
+}
+
 present() {
-    echo "$1" | while read -r path; do
+    for path in "$@"; do
         if [ -e "$path" ] || [ -L "$path" ]; then
             echo "$path"
         fi
@@ -168,11 +163,9 @@ processes() {
 }
 
 remove_shared() {
-    if [ -e "$etc" ]; then
-        echo "$programs stays: $etc has configuration that is not the demo's."
-        return
-    fi
-    present "$shared" | sort | comm -23 - "$state/shared.before" | while read -r path; do
+    # A fleet's own, made in the meantime or there before.
+    [ ! -e "$etc" ] || return 0
+    shared | comm -23 - "$state/shared.before" | while read -r path; do
         rm -rf "$path"
     done
     if [ -d /run/systemd/system ]; then
@@ -184,11 +177,12 @@ remove_shared() {
 remove_packages() {
     cp "$state/packages.ours" "$state/packages.unwanted"
     # Purging a server's package drops every cluster of its version: never one of the user's.
-    clusters=$(present "$(echo /etc/postgresql/*/* /var/lib/postgresql/*/* | tr ' ' '\n')")
+    clusters=$(present /etc/postgresql/*/* /var/lib/postgresql/*/*)
     if [ -n "$clusters" ]; then
         grep -v '^postgresql-[0-9]*$' "$state/packages.ours" >"$state/packages.unwanted" || :
     fi
-    echo "removing the $(installed | comm -12 - "$state/packages.unwanted" | wc -l) packages that it installed"
+    count=$(installed | comm -12 - "$state/packages.unwanted" | wc -l)
+    [ "$count" = 0 ] || echo "removing the $count packages that it installed"
     comm -23 "$state/packages.unwanted" "$state/packages.removed" >"$state/packages.purge"
     comm -12 "$state/packages.unwanted" "$state/packages.removed" >"$state/packages.remove"
     for action in purge remove purge; do
