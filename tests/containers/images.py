@@ -65,7 +65,7 @@ def _build(suite: str, recipe: str) -> None:
     print(f"making the image {NAME}:{suite}", flush=True)
     need("mmdebstrap", "mmdebstrap")
     address = mirror()
-    hooks = _hooks(suite)
+    hooks = [f'cp -r {ETC}/. "$1/etc/"', *_hooks(suite)]
     if address.startswith("https:") and CERTIFICATES.is_dir():
         hooks.insert(
             0, f'cp {CERTIFICATES}/* "$1{CERTIFICATES}/"; chroot "$1" update-ca-certificates'
@@ -101,7 +101,8 @@ def _hooks(suite: str) -> list[str]:
         # Every container gets keys and an identity of its own when it starts.
         'rm -f "$1"/etc/ssh/ssh_host_*',
         ': > "$1/etc/machine-id"',
-        f'cp -r {ETC}/. "$1/etc/"',
+        'install -d -m 0700 "$1/root/.ssh"',
+        'chroot "$1" systemctl --quiet enable lab-route.service',
         # Nothing may restart or hold the package database while a role is at work.
         'chroot "$1" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer',
     ]
