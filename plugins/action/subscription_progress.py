@@ -21,6 +21,7 @@ _WAITING = {
     "interval": {"type": "float", "default": 5},
     "timeout": {"type": "float", "default": 0},
     "unreachable_timeout": {"type": "float", "default": 1800},
+    "grace": {"type": "float", "default": 0},
 }
 
 
@@ -45,10 +46,17 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]
             return result
         name = (task_vars or {}).get("inventory_hostname", "")
         rate = Rate()
+        enabled = time.monotonic()
 
         def look() -> dict[str, Any]:
+            nonlocal enabled
             found = self._look(task_vars)
             progress = found.get("progress")
+            if found.get("enabled"):
+                enabled = time.monotonic()
+            elif progress and time.monotonic() - enabled < options["grace"]:
+                # Not yet: a cut of the link may have disabled it, and something enables it again.
+                found["progress"] = progress = {**progress, "state": "waiting"}
             if progress:
                 now = rate.after(time.monotonic(), progress["done_bytes"])
                 found["progress"] = rated(progress, now)

@@ -74,6 +74,13 @@ options:
       - Seconds that the host may be out of reach in one piece.
     type: float
     default: 1800
+  grace:
+    description:
+      - Seconds that the subscription may be disabled in one piece before that is a failure, with O(wait=true). For a
+        subscription that something on its host enables again after a cut of the link, which
+        O(hmm.pg_replication.subscription#module:disable_on_error) takes for an error.
+    type: float
+    default: 0
 seealso:
   - module: hmm.pg_replication.subscription
   - module: hmm.pg_replication.repl_lag_facts
@@ -250,6 +257,7 @@ def main() -> None:
             "interval": {"type": "float", "default": 5},
             "timeout": {"type": "float", "default": 0},
             "unreachable_timeout": {"type": "float", "default": 1800},
+            "grace": {"type": "float", "default": 0},
         },
         progress_request,
         tell_progress,
