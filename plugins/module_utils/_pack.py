@@ -238,11 +238,12 @@ def read_server(session: Session, request: PackRequest) -> tuple[PackServer, dic
 
 @dataclass(frozen=True)
 class Folder:
-    """The folder of the packs.
+    """The folder of the packs, as it is now.
 
     :param damaged: what looks like a pack and is none, as sentences.
     """
 
+    now: datetime
     packs: tuple[Pack, ...] = ()
     free_bytes: int = 0
     damaged: tuple[str, ...] = ()
@@ -280,7 +281,6 @@ def plan_pack(
     server: PackServer,
     slots: Mapping[str, SlotState],
     folder: Folder,
-    now: datetime,
     foreseeing: bool = False,
 ) -> PackPlan:
     """Whether a pack fits, or what has to be done.
@@ -303,7 +303,7 @@ def plan_pack(
         reasons.append(f"Slot {expected[0]} is still to be made, and a pack has to be younger.")
     else:
         for pack in newest_first:
-            reason = why_not(pack, request, server, slots, now)
+            reason = why_not(pack, request, server, slots, folder.now)
             if reason is None:
                 return PackPlan(pack, f"Pack {pack.name} fits.")
             reasons.append(f"Pack {pack.name} {reason}.")
@@ -316,7 +316,8 @@ def plan_pack(
         removed=tuple(
             pack
             for pack in newest_first
-            if pack not in kept and (now - pack.created).total_seconds() > request.keep_seconds
+            if pack not in kept
+            and (folder.now - pack.created).total_seconds() > request.keep_seconds
         ),
     )
 

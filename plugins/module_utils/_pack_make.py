@@ -92,7 +92,7 @@ def read_folder(directory: Path) -> Folder:
                 damaged.append(f"{entry} is not a whole pack, and is left alone: {exc!r}.")
         there = next(place for place in (directory, *directory.parents) if place.is_dir())
         room = os.statvfs(there)
-    return Folder(tuple(packs), room.f_bavail * room.f_frsize, tuple(damaged))
+    return Folder(utc_now(), tuple(packs), room.f_bavail * room.f_frsize, tuple(damaged))
 
 
 def _read_pack(folder: Path) -> Pack:

@@ -30,7 +30,7 @@ class Rate:
         if self._samples and done_bytes < self._samples[-1][1]:
             self._samples.clear()  # another thing is counted now
         self._samples.append((now, done_bytes))
-        while len(self._samples) > 2 and self._samples[0][0] < now - WINDOW_SECONDS:  # noqa: PLR2004
+        while len(self._samples) > 2 and self._samples[1][0] <= now - WINDOW_SECONDS:  # noqa: PLR2004
             self._samples.popleft()
         began, first = self._samples[0]
         return (done_bytes - first) / (now - began) if now > began else 0.0

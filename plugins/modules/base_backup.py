@@ -283,7 +283,6 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._pack_make impo
     remove_packs,
     sole_use,
     told,
-    utc_now,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._progress_file import Progress
 
@@ -350,9 +349,7 @@ class Run:
         server, slots = read_server(self.context.session, self.request)
         folder = read_folder(self.request.directory)
         self.context.warnings.extend(folder.damaged)
-        plan = plan_pack(
-            self.request, server, slots, folder, utc_now(), foreseeing=self.context.check_mode
-        )
+        plan = plan_pack(self.request, server, slots, folder, foreseeing=self.context.check_mode)
         self.context.warnings.extend(
             f"fits_slots: there is no slot {name} on the server yet; without it, the real run"
             " fails."
