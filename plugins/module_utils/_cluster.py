@@ -16,6 +16,7 @@ import pwd
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,25 @@ _USUAL = re.compile(
     r"checkpoint |starting PostgreSQL|listening on|database system|received |shutting down"
     r"|aborting any|background worker|redo |entering standby|consistent recovery"
 )
+
+# Loads certificate, key and authority as the server does, without its program.
+_LOAD_TLS = """
+import ssl, stat, sys, os
+certificate, key, authority = sys.argv[1:]
+try:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    name = key
+    status = os.stat(key)
+    if status.st_mode & (0o077 if status.st_uid else 0o027):
+        sys.exit(f"{key} may be read by others: mode 0600, or 0640 where root owns it.")
+    name = f"{certificate} with {key}"
+    context.load_cert_chain(certificate, key, password="")
+    name = authority
+    if authority:
+        context.load_verify_locations(authority)
+except OSError as exc:
+    sys.exit(f"{name}: {exc}.")
+"""
 
 _READY = ("ready", "standby")
 _PORT, _SOCKET, _STATUS = 3, 4, 7  # lines of postmaster.pid
@@ -162,7 +182,29 @@ class Cluster:
         :raises ReplicationError: what it refuses.
         """
         with self._rehearsal(changes) as folder:
-            self._postgres(folder, "data_directory")
+            if self._postgres(folder, "ssl") == "on":
+                names = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file")
+                self._check_tls(*(self._postgres(folder, name) for name in names))
+
+    def _check_tls(self, certificate: str, key: str, authority: str) -> None:
+        # A reload only logs that these do not fit, and the next start then fails.
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _LOAD_TLS, certificate, key, authority],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            cwd=self.data_directory,
+            user=self.uid,
+            group=self.gid,
+            extra_groups=os.getgrouplist(pwd.getpwuid(self.uid).pw_name, self.gid),
+        )
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()[-1:] or ["no reason told"]
+            raise ReplicationError(
+                f"PostgreSQL could not load its certificate with these settings: {said[0]} Nothing"
+                " was changed."
+            )
 
     def values_with(self, changes: Mapping[Path, str | None], names: list[str]) -> dict[str, str]:
         """What the settings would be after a restart, as pg_settings writes them."""
