@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from shore_link import Shore, die_with_parent, hopeless, last_line, run
+from shore_link import Shore, die_with_parent, hopeless, known, last_line, run
 
 MARKER = "pg_replication_seed.json"
 EXIT_FAILED = 3
@@ -39,6 +39,8 @@ _CHUNK = 1024 * 1024
 _SPARE = 64 * 1024 * 1024  # bytes left free on a disk
 _SLOW_DISK = 25_000_000  # bytes a second
 _RATE_WINDOW = 60.0  # seconds
+# Archives of a pack, and what unpacks them.
+_UNPACKERS = {"base.tar.zst": "zstd", "base.tar.gz": "gzip"}
 _LOCK_PATIENCE = 30.0  # seconds
 # Refusals that are no weather: what a server says that will not admit this ship.
 _REFUSED = (
@@ -71,12 +73,13 @@ class Status:
         self._quiet = quiet
         self._told = 0.0
         self._shape: tuple[str, str, str] = ("", "", "")
+        self._figures = (0, 0)
         self._samples: collections.deque[tuple[float, int]] = collections.deque()
 
-    @property
-    def step(self) -> str:
-        """The step that was told last."""
-        return self._shape[0] or "start"
+    def end(self, state: str, message: str) -> None:
+        """Tell that it goes no further, at the step where it is."""
+        done, total = self._figures
+        self.tell(self._shape[0] or "start", state, done, total, message)
 
     def tell(
         self, step: str, state: str = "running", done: int = 0, total: int = 0, message: str = ""
@@ -84,6 +87,7 @@ class Status:
         """Write the file, at most once a second unless something other than a number changed."""
         now = time.monotonic()
         shape = (step, state, message)
+        self._figures = (done, total)
         if step != self._shape[0]:
             self._samples.clear()
         self._samples.append((now, done))
@@ -134,6 +138,7 @@ class Pack:
     """A compressed base backup, as pack.json describes it."""
 
     name: str
+    file: str
     bytes: int
     sha256: str
     data_bytes: int
@@ -149,6 +154,7 @@ class Pack:
             version = int(facts["version"])
             pack = cls(
                 name=str(facts["name"]),
+                file=str(facts.get("file") or "base.tar.zst"),
                 bytes=int(facts["bytes"]),
                 sha256=str(facts["sha256"]),
                 data_bytes=int(facts["data_bytes"]),
@@ -161,6 +167,10 @@ class Pack:
             raise SeedError(f"The pack's description is incomplete or wrong: {error!r}.") from None
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", pack.name):
             raise SeedError(f"{pack.name!r} is no name of a pack.")
+        if pack.file not in _UNPACKERS:
+            raise SeedError(
+                f"The pack {pack.name} is {pack.file}, and {', '.join(_UNPACKERS)} are known."
+            )
         return pack
 
 
@@ -352,6 +362,10 @@ class Seed:
             return Path(str(self.job["source"]["path"]))
         return self.directory / self.name
 
+    def archive(self) -> Path:
+        """The pack's archive aboard."""
+        return self.folder() / self.pack().file
+
     def fetch(self) -> None:
         """Pull the pack; a cut costs the time it lasts, and no byte."""
         pack = self.pack()
@@ -360,7 +374,7 @@ class Seed:
         folder = self.folder()
         self.drop_other_packs()
         folder.mkdir(mode=0o750, exist_ok=True)
-        target = folder / "base.tar.zst"
+        target = self.archive()
         if target.exists() and target.stat().st_size > pack.bytes:
             target.unlink()
         self.room_for_all(pack)
@@ -413,7 +427,6 @@ class Seed:
             if sentence:
                 raise SeedError(
                     f"{target.name} of the pack {self.name} cannot be fetched. {sentence}"
-                    f" ({last_line(told)})"
                 )
             self.rest(
                 "fetch",
@@ -426,7 +439,7 @@ class Seed:
     def fetched(self) -> int:
         """Bytes of the pack that are aboard."""
         try:
-            return (self.folder() / "base.tar.zst").stat().st_size
+            return self.archive().stat().st_size
         except FileNotFoundError:
             return 0
 
@@ -441,7 +454,7 @@ class Seed:
     def verify(self) -> None:
         """The pack's checksum; a pack that fails it is removed, so that the next run starts anew."""
         pack = self.pack()
-        path = self.folder() / "base.tar.zst"
+        path = self.archive()
         if not path.exists() or path.stat().st_size != pack.bytes:
             raise SeedError(
                 f"{path} has {path.stat().st_size if path.exists() else 0} bytes and should have"
@@ -481,20 +494,20 @@ class Seed:
         write_synced(self.mark, {"name": self.name, "stage": stage})
 
     def unpack(self) -> None:
-        """zstd and tar into the side folder, fed from here: so that bytes can be counted."""
+        """Decompress and untar into the side folder, fed from here: so that bytes can be counted."""
         pack = self.pack()
         self.need_room(self.side, pack.data_bytes, "the unpacked data")
-        path = self.folder() / "base.tar.zst"
+        path = self.archive()
         with os.fdopen(os.memfd_create("stderr"), "w+b") as errors:
             broken = self._pipe(path, errors.fileno())
             errors.seek(0)
             told = errors.read().decode(errors="replace")
         if broken:
             self.clear_side()
-            sentence = hopeless(0, told) if told else None
+            sentence = known(told)
             raise SeedError(
                 f"The pack {pack.name} cannot be unpacked into {self.side}."
-                f" {sentence or 'It is damaged: have a new pack made.'} ({last_line(told)})"
+                f" {sentence or f'It is damaged: have a new pack made. ({last_line(told)})'}"
             )
         shutil.copyfile(self.folder() / "backup_manifest", self.inner / "backup_manifest")
         (self.inner / "backup_manifest").chmod(0o600)
@@ -505,31 +518,35 @@ class Seed:
         done = 0
         with (
             subprocess.Popen(
-                ["zstd", "--decompress", "--stdout", "--quiet"],
+                [_UNPACKERS[path.name], "--decompress", "--stdout", "--quiet"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 pass_fds=(self.lock,),
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - there are no threads here
-            ) as zstd,
+            ) as unpacker,
             subprocess.Popen(
                 ["tar", "--extract", "--file=-", f"--directory={self.inner}", "--no-same-owner"],
-                stdin=zstd.stdout,
+                stdin=unpacker.stdout,
                 stderr=errors,
                 pass_fds=(self.lock,),
                 env={**os.environ, "LC_ALL": "C.UTF-8"},
                 preexec_fn=die_with_parent,  # noqa: PLW1509
             ) as tar,
         ):
-            assert zstd.stdout is not None  # noqa: S101 - for the type checker
-            assert zstd.stdin is not None  # noqa: S101
-            zstd.stdout.close()  # tar's end is zstd's end
-            with contextlib.suppress(BrokenPipeError), zstd.stdin as sink, path.open("rb") as file:
+            assert unpacker.stdout is not None  # noqa: S101 - for the type checker
+            assert unpacker.stdin is not None  # noqa: S101
+            unpacker.stdout.close()  # tar's end is the end of both
+            with (
+                contextlib.suppress(BrokenPipeError),
+                unpacker.stdin as sink,
+                path.open("rb") as file,
+            ):
                 while chunk := file.read(_CHUNK):
                     sink.write(chunk)
                     done += len(chunk)
                     self.status.tell("unpack", done=done, total=total)
-        return zstd.returncode != 0 or tar.returncode != 0
+        return unpacker.returncode != 0 or tar.returncode != 0
 
     def stream(self) -> None:
         """pg_basebackup into the side folder: for links that hold as long as it takes."""
@@ -587,6 +604,8 @@ class Seed:
         if code != 0:
             self.clear_side()
             write_synced(self.mark, {"name": self.name, "stage": ""})
+            if self.method == "pack":  # it may be the manifest that is wrong, and it is small
+                (self.folder() / "backup_manifest").unlink(missing_ok=True)
             raise SeedError(
                 f"The seed {self.name} fails pg_verifybackup ({last_line(told)}). Run again: it is"
                 " unpacked anew. Where that fails too, have a new pack made."
@@ -836,11 +855,7 @@ def work(seed: Seed) -> int:
     try:
         seed.go()
     except Stopped:
-        seed.status.tell(
-            seed.status.step,
-            "waiting",
-            message="The seed was stopped; it goes on when it is started again.",
-        )
+        seed.status.end("waiting", "The seed was stopped; it goes on when it is started again.")
         return 0
     except SeedError as error:
         return failed(seed, str(error))
@@ -856,7 +871,7 @@ def work(seed: Seed) -> int:
 def failed(seed: Seed, sentence: str) -> int:
     """Tell a failure that starting again alone will not cure."""
     sys.stderr.write(sentence + "\n")
-    seed.status.tell(seed.status.step, "failed", message=sentence)
+    seed.status.end("failed", sentence)
     return EXIT_FAILED
 
 

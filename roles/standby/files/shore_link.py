@@ -109,13 +109,20 @@ class Shore:
         return ["ssh", "-F", "/dev/null", "-p", str(self.port), *flags]
 
 
+def known(told: str) -> str | None:
+    """What is known of a fault that trying again cannot cure, as a sentence."""
+    for sign, sentence in _HOPELESS:
+        for line in told.splitlines():
+            if sign in line:
+                return f"{sentence} ({line.strip()})"
+    return None
+
+
 def hopeless(code: int, told: str) -> str | None:
     """Why trying again cannot help, as a sentence; None where it is the link's fault."""
-    for sign, sentence in _HOPELESS:
-        if sign in told:
-            return sentence
-    if code in _RSYNC_CUT or code < 0 or code >= _BY_SIGNAL:
-        return None
+    sentence = known(told)
+    if sentence or code in _RSYNC_CUT or code < 0 or code >= _BY_SIGNAL:
+        return sentence
     if "failed verification" in told:  # the part that was there is not this pack's beginning
         return None
     return f"rsync ended with code {code}: {last_line(told) or 'it says nothing'}."
