@@ -13,7 +13,8 @@ state=/var/lib/pg_replication_demo
 etc=/etc/pg_replication
 lib=/var/lib/pg_replication
 programs=/usr/local/lib/pg_replication
-accounts="pg_replication postgres ssl-cert"
+# Users and groups that a role or a package makes, and leaves behind.
+accounts="pg_replication: postgres:postgresql-common ssl-cert:ssl-cert _ssh:openssh-client"
 
 main() {
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -52,8 +53,10 @@ remember() {
     [ -z "$foreign" ] || fail "These have the names of the demo's clusters and are not the demo's, so it stops here:
 $foreign"
     shared >"$state/shared.before"
+    mkdir -p "$state/tmp"
+    chmod 1777 "$state/tmp"
     for account in $accounts; do
-        getent passwd "$account" || getent group "$account" || :
+        getent passwd "${account%:*}" || getent group "${account%:*}" || :
     done | cut -d: -f1 >"$state/accounts.before"
     # Removed once, but not with their configuration: that must outlive the demo too.
     packages config-files >"$state/packages.removed"
@@ -155,7 +158,7 @@ processes() {
         /var/lib/postgresql/*/"$1" | /var/lib/postgresql/*/"$1".*) echo "${process#/proc/}" ;;
         *)
             case "$words" in
-            *"$programs/"*"$lib/$1/"*) echo "${process#/proc/}" ;;
+            *"$programs/"*"/pg_replication/$1/"*) echo "${process#/proc/}" ;;
             esac
             ;;
         esac
@@ -206,11 +209,13 @@ remove_packages() {
 
 remove_accounts() {
     for account in $accounts; do
-        case "$account" in
-        pg_replication) [ ! -e "$etc" ] || continue ;;
-        postgres) installed | grep -q '^postgresql-common$' && continue ;;
-        ssl-cert) installed | grep -q '^ssl-cert$' && continue ;;
-        esac
+        package=${account#*:}
+        account=${account%:*}
+        if [ -z "$package" ]; then
+            [ ! -e "$etc" ] || continue
+        elif installed | grep -q "^$package\$"; then
+            continue
+        fi
         grep -q "^$account\$" "$state/accounts.before" && continue
         userdel "$account" 2>/dev/null || :
         groupdel "$account" 2>/dev/null || :
