@@ -16,6 +16,8 @@ def unit() -> str | None:
 
 def integration() -> str | None:
     need("npm", "npm", "ca-certificates")
+    need("pg_basebackup", "postgresql-client")  # the lab's servers come without
+    need("zstd", "zstd")
     environment("main").run("python", "-m", "tests.lab", "fetch", folder=CHECKOUT)
     # Two at a time, each with servers of its own: one version's tests stay together.
     return _pytest("tests/integration", "--numprocesses=2", "--dist=loadgroup")

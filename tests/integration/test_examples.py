@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.playbooks import login, play
 from tests.lab import MAJORS, Lab, Server
+from tests.lab.clients import find_clients, lacking
 from tests.lab.modules import MODULES
 from tests.lab.paths import CHECKOUT
 
@@ -30,6 +31,7 @@ PASSWORDS = {
 }
 SETUP = [
     "CREATE ROLE replication_admin LOGIN REPLICATION PASSWORD 'admin''s word'",
+    "GRANT pg_read_all_data TO replication_admin",
     "CREATE ROLE monitoring LOGIN PASSWORD 'monitor''s word' IN ROLE pg_monitor",
     "CREATE ROLE ship_oslo LOGIN REPLICATION PASSWORD 'ship''s word' IN ROLE pg_read_all_data",
 ]
@@ -40,6 +42,10 @@ ADAPTED = {
         "sample_seconds: 5": "sample_seconds: 0.1",
         "sample_seconds: 10": "sample_seconds: 0.1",
     },
+    "base_backup": {"poll: 10": "poll: 1"},
+    "subscription_progress": {
+        "wait: true": "wait: true\n    interval: 0.1",
+    },
 }
 # module: what the shore has beforehand
 SHORE = {
@@ -47,13 +53,32 @@ SHORE = {
         "CREATE PUBLICATION fleet FOR TABLE documents",
         "CREATE PUBLICATION port_calls FOR TABLE audit_log",
     ],
+    "subscription_progress": ["CREATE PUBLICATION fleet FOR TABLE documents"],
     "repl_lag_facts": ["SELECT pg_create_physical_replication_slot('ship_oslo', true)"],
+}
+# A subscription's modules work on the ship; every other one on the shore.
+# module: what the ship has beforehand
+SHIP = {
+    "subscription": [],
+    "subscription_progress": ["CREATE SUBSCRIPTION ship_oslo CONNECTION '{}' PUBLICATION fleet"],
 }
 
 
-def prepared(lab: Lab) -> Server:
+def major_for(name: str) -> int:
+    """The newest version, or the newest that this machine's client programs serve."""
+    if name != "base_backup":
+        return MAJORS[-1]
+    clients = find_clients()
+    major = min(clients.major, MAJORS[-1]) if clients else MAJORS[-1]
+    reason = lacking(clients, major)
+    if reason:
+        pytest.skip(reason)
+    return major
+
+
+def prepared(lab: Lab, major: int) -> Server:
     """A new server with the roles, the database and the tables of the examples."""
-    server = lab.server(MAJORS[-1])
+    server = lab.server(major)
     for statement in [*SETUP, f"CREATE DATABASE {DATABASE}"]:
         server.sql(statement)
     for table in TABLES:
@@ -63,16 +88,19 @@ def prepared(lab: Lab) -> Server:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_run(name: str, lab: Lab, tmp_path: Path) -> None:
-    shore = prepared(lab)
+    major = major_for(name)
+    shore = prepared(lab, major)
     for statement in SHORE.get(name, []):
         shore.sql(statement, DATABASE)
-    # A subscription's module works on the ship; every other one on the shore.
-    target = prepared(lab) if name == "subscription" else shore
+    target = prepared(lab, major) if name in SHIP else shore
+    for statement in SHIP.get(name, []):
+        target.sql(statement.format(shore.dsn(DATABASE)), DATABASE)
     text: str = importlib.import_module(f"{MODULES}.{name}").EXAMPLES
     found_at = {
         "shore.example.com": shore.host,
         "port: 5432": f"port: {shore.port}",
         "/etc/ssl/certs/fleet-ca.crt": shore.ca_cert,
+        "/var/lib/pg_replication/main": str(tmp_path),
     }
     for example, here in {**found_at, **ADAPTED.get(name, {})}.items():
         text = text.replace(example, here)
