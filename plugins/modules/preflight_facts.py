@@ -187,6 +187,8 @@ SELECT json_build_object(
     'listen_addresses', 'archive_mode', 'archive_command')),
   'slots', json_build_object('max', current_setting('max_replication_slots')::int,
     'used', (SELECT coalesce(json_agg(slot_name ORDER BY slot_name), '[]') FROM pg_replication_slots)),
+  'clients', (SELECT count(*) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
   'senders', json_build_object('max', current_setting('max_wal_senders')::int,
     'used', (SELECT count(*) FROM pg_stat_replication)),
   'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE NOT datistemplate),

@@ -88,7 +88,8 @@ def _shore_problems(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
     if packed and preflight["free_bytes"] < server["bytes"] * PACK_SPACE:
         yield _space(preflight, server["bytes"] * PACK_SPACE, "the pack of a base backup")
     yield from _room(shore, ships)
-    if not shore["restart_allowed"]:
+    # Where nobody is connected, nobody notices.
+    if server["clients"] and not shore["restart_allowed"]:
         yield from _restart(shore)
     yield from _table_problems(shore, sorted(set(copied)))
 
@@ -132,8 +133,8 @@ def _restart(shore: Facts) -> Iterator[str]:
         changes.append("listen_addresses from localhost")
     if changes:
         yield (
-            f"the server has to be restarted once, to change {_list(changes)}. Allow it with"
-            " -e fleet_restart_allowed=true, at an hour that suits its users."
+            f"the server has to be restarted once, to change {_list(changes)}; {server['clients']} sessions"
+            " would end. Allow it with -e fleet_restart_allowed=true, at an hour that suits its users."
         )
 
 

@@ -33,6 +33,7 @@ def server(**other: Any) -> dict[str, Any]:
     return {
         "version": 150014,
         "in_recovery": False,
+        "clients": 7,
         "system_identifier": "1",
         "settings": {"wal_level": "logical", "listen_addresses": "*", "archive_mode": "on"},
         "slots": {"max": 32, "used": []},
@@ -110,6 +111,7 @@ SHUT = {"name": "postgresql", "host": "203.0.113.10", "port": 5432, "reason": "c
             running(slots={"max": 32, "used": ["ship_algeciras"]}, senders={"max": 32, "used": 32}),
             [ship()],
         ),
+        (running(clients=0, slots={"max": 10, "used": []}), [ship()]),
         (
             shore(host(server=server(bytes=200 * GIGABYTE), cluster={})),
             [logical(preflight=host(free_bytes=10**15))],
