@@ -114,3 +114,20 @@ def test_facts(trapped: Database) -> None:
     told = run_module("repl_lag_facts", sample_seconds=0.1, **login)
     assert not told.failed, told.msg
     assert told.result["ansible_facts"]["repl_lag"]["server"]["role"] == "primary"
+
+
+def test_packs_and_copies(trapped: Database, tmp_path: Path) -> None:
+    login = {**trapped.login, "ca_cert": trapped.server.ca_cert}
+    trapped.sql(
+        "CREATE SUBSCRIPTION s CONNECTION 'host=/nonexistent' PUBLICATION p WITH (connect = false)"
+    )
+    told = run_module("subscription_progress", name="s", **login)
+    assert not told.failed, told.msg
+    trapped.sql("INSERT INTO public.logbook VALUES (1)")
+    told = run_module(
+        "table_checksum", tables=[{"name": "logbook", "where": "id + 1 > 1"}], **login
+    )
+    assert not told.failed, told.msg
+    assert told.result["tables"][0]["rows"] == 1
+    told = run_module("base_backup", directory=str(tmp_path), bin_directory="/none", **login)
+    assert "/none/pg_basebackup is not there" in told.msg
