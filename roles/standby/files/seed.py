@@ -789,10 +789,11 @@ def _locked(handle: int) -> bool:
 def _is_seed(pid: str) -> bool:
     """Whether it is a running instance of this program: PIDs are given again."""
     try:
-        command = Path(f"/proc/{int(pid)}/cmdline").read_bytes()
+        command = Path(f"/proc/{int(pid)}/cmdline").read_bytes().decode(errors="replace")
     except (OSError, ValueError):
         return False
-    return Path(sys.argv[0]).name.encode() in command
+    # The program itself, or its interpreter and the program.
+    return Path(sys.argv[0]).name in [Path(part).name for part in command.split("\0")[:2]]
 
 
 def detach(log: Path) -> None:
