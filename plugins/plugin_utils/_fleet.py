@@ -112,3 +112,29 @@ def _table_problems(name: str, mode: str, tables: Any) -> Iterator[str]:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(str, names)) or "none"
+
+
+def outcome(ships: Iterable[Vars]) -> dict[str, list[str]]:
+    """How onboarding went, a line a ship, and the names of those that are not onboard.
+
+    Of each ship the facts count that the playbook set: fleet_dark, fleet_proof, fleet_member.
+    """
+    lines, missing = [], []
+    for ship in ships:
+        name, proof = ship["inventory_hostname"], ship.get("fleet_proof")
+        if proof is not None:
+            rows = sum(table["rows"] for table in proof)
+            told = (
+                f"{len(proof)} tables with {rows} rows are equal on both ends"
+                if proof
+                else "replicates"
+            )
+            lines.append(f"{name}: onboard, {ship['fleet_member']['mode']}; {told}.")
+            continue
+        missing.append(name)
+        lines.append(
+            f"{name}: dark ({ship['fleet_dark']}). Run this again once it answers."
+            if "fleet_dark" in ship
+            else f"{name}: not onboard, see above. Run this again, and it goes on where it was."
+        )
+    return {"lines": lines, "missing": missing}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._fleet import (
+    outcome,
     problems,
     selected,
     ship_id,
@@ -112,3 +113,22 @@ def test_what_is_wrong_is_a_sentence(case: dict[str, Any], sentence: str) -> Non
 
 def test_several_problems_are_told_at_once() -> None:
     assert len(found(shores=[], asked="x", fleet_database="")) == 3
+
+
+def test_the_outcome_is_a_line_a_ship_and_names_who_is_missing() -> None:
+    proof = [{"name": "documents", "rows": 3}, {"name": "users", "rows": 4}]
+    ships = [
+        {"inventory_hostname": "oslo", "fleet_proof": proof, "fleet_member": {"mode": "logical"}},
+        {"inventory_hostname": "gdansk", "fleet_proof": [], "fleet_member": {"mode": "physical"}},
+        {"inventory_hostname": "algeciras", "fleet_dark": "timed out"},
+        {"inventory_hostname": "hamburg"},
+    ]
+    assert outcome(ships) == {
+        "lines": [
+            "oslo: onboard, logical; 2 tables with 7 rows are equal on both ends.",
+            "gdansk: onboard, physical; replicates.",
+            "algeciras: dark (timed out). Run this again once it answers.",
+            "hamburg: not onboard, see above. Run this again, and it goes on where it was.",
+        ],
+        "missing": ["algeciras", "hamburg"],
+    }
