@@ -65,7 +65,9 @@ def environment(name: str) -> Environment:
     if not stamp.is_file() or stamp.read_text() != fingerprint:
         print(f"making the environment {name}", flush=True)
         _make(root)
-        found.run("python", "-m", "pip", "install", "-qq", "--no-deps", "--requirement", wanted)
+        # Compiled when it is first imported: most of it never is.
+        options = ("-qq", "--no-deps", "--no-compile", "--requirement")
+        found.run("python", "-m", "pip", "install", *options, wanted)
         stamp.write_text(fingerprint)
     return found
 
