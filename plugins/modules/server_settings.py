@@ -213,12 +213,13 @@ class Server:
     def pending(self) -> list[str]:
         return sorted(name for name, row in self.state().items() if row["pending_restart"])
 
-    def overridden(self) -> dict[str, str]:
+    def overridden(self, wanted: str | None) -> dict[str, str]:
+        names = names_in(wanted or "")
         ours = self.file.with_name(DROP_IN_PREFIX)
         return {
             name: row["sourcefile"]
             for name, row in sorted(self.state().items())
-            if row["sourcefile"] and not row["sourcefile"].startswith(str(ours))
+            if name in names and row["sourcefile"] and not row["sourcefile"].startswith(str(ours))
         }
 
     def close(self) -> None:
@@ -275,7 +276,7 @@ def _take_over(
     if check_mode:
         late = server.foreseen(wanted) if reload else server.pending()
         restart = bool(late) and params["restart"]
-        return _told(reload, restart, late, {} if written else server.overridden())
+        return _told(reload, restart, late, {} if written else server.overridden(wanted))
     if written:
         _write(server.cluster, server.file, wanted)
     if reload:
@@ -286,7 +287,7 @@ def _take_over(
                 _write(server.cluster, server.file, before)
             raise
     late = server.pending()
-    overridden = server.overridden() if wanted else {}
+    overridden = server.overridden(wanted)
     restart = bool(late) and params["restart"]
     if restart:
         server.close()
