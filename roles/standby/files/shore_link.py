@@ -20,6 +20,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 # Exit codes of rsync that say "the link" (rsync(1), "EXIT VALUES"); 255 is ssh's own.
 _RSYNC_CUT = frozenset((5, 10, 12, 20, 30, 35, 255))
 _BY_SIGNAL = 128
+# Lines of rsync that only repeat what ssh said before them.
+_REPEATING = ("rsync error:", "rsync: connection unexpectedly closed")
 # What ssh and the far rsync say where trying again cannot help, and what to do about it.
 _HOPELESS = (
     ("No space left on device", "The disk aboard is full: free space on it."),
@@ -131,7 +133,7 @@ def hopeless(code: int, told: str) -> str | None:
 def last_line(text: str) -> str:
     """What a program said last, its closing line that only repeats the code left out."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith("rsync error:")]
+    telling = [line for line in lines if not line.startswith(_REPEATING)]
     return (telling or lines or [""])[-1]
 
 
