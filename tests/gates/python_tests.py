@@ -11,6 +11,8 @@ from tests.gates.paths import CHECKOUT
 
 
 def unit() -> str | None:
+    need("rsync", "rsync")
+    need("zstd", "zstd")
     return _pytest("tests/unit")
 
 
