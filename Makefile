@@ -5,7 +5,7 @@
 # `make test GATE=unit` runs one gate, `make test GATE="unit mypy"` those two.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench docs pins lab lab-images demo demo-clean clean
+.PHONY: help test lint bench bench-link docs pins lab lab-images demo demo-clean clean
 
 gates = sh tests/gates/bootstrap.sh
 
@@ -26,6 +26,9 @@ lint: ## run the gates that need no server
 
 bench: ## measure beside community.postgresql, 15 to 30 minutes; writes docs/benchmarks.md
 	@$(gates) with python -m tests.bench
+
+bench-link: ## seed a ship over a link that cuts, beside plain pg_basebackup; half an hour
+	@$(gates) with python -m tests.bench.link
 
 docs: ## build the documentation site of the plugins
 	@$(gates) run docs

@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""python -m tests.bench.link: seed a ship over a link that cuts, beside plain pg_basebackup.
+
+The link of the lab's scenario `link`, but with a gigabyte and ten cuts, two of them longer than the
+minute after which a server takes a silent ship for gone. Each way gets the same link and the same
+cuts, at the same shares of what it has to bring aboard. Half an hour; prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.containers import images
+from tests.containers.engine import engine
+from tests.containers.faults import Fault, happen, relay, watch
+from tests.gates.paths import CHECKOUT
+
+SHIP, SHORE = "algeciras", "198.18.1.10"
+LINK = {"bandwidth": "80Mbit", "latency": "100ms"}
+RELAY = ("rate=80000000", "delay=0.05", "queue=1048576")
+LONG = (3, 7)  # which of the cuts outlast wal_sender_timeout
+CUTS = tuple(Fault(0.05 + number / 11, "cut", 75 if number in LONG else 15) for number in range(10))
+LIMIT = 3600  # seconds for one way
+RETRY = 5
+MEGABYTE = 1_000_000
+CONNECTION = (
+    f"host={SHORE} user=ship_{SHIP} passfile=/etc/pg_replication/main/pgpass sslmode=verify-full "
+    "sslrootcert=/etc/pg_replication/main/tls/ca.crt options='-c wal_sender_timeout=60s'"
+)
+TARGET = "/var/lib/postgresql/plain"
+WAYS = {
+    "pg_basebackup, plain, retried": (),
+    "pg_basebackup --compress=server-zstd:3, retried": ("-Ft", "--compress=server-zstd:3"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one way of seeding went."""
+
+    way: str
+    needed: int
+    passed: int
+    seconds: float
+    attempts: int
+    done: bool = True
+
+    def __str__(self) -> str:
+        cells = (
+            self.way,
+            f"{self.needed / MEGABYTE:.0f}",
+            f"{self.passed / MEGABYTE:.0f}",
+            f"{self.passed / self.needed:.2f}",
+            f"{self.seconds:.0f}",
+            str(self.attempts),
+            "yes" if self.done else f"no, given up after {LIMIT} s",
+        )
+        return f"| {' | '.join(cells)} |"
+
+
+HEADER = """\
+| way | size, MB | over the link, MB | ratio | seconds | attempts | done |
+| --- | ---: | ---: | ---: | ---: | ---: | --- |"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.link", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=1000, help="of data that hardly compress")
+    chosen = parser.parse_args()
+    with engine(), lab(chosen.megabytes):
+        relay("set", *RELAY)
+        rows = [ours()]
+        _aboard("pg_ctlcluster", images.SUITES["bookworm"], "main", "stop", user="root")
+        rows += [theirs(way, options, rows[0]) for way, options in WAYS.items()]
+    print(f"\n{len(CUTS)} cuts, {LINK['bandwidth']}, {LINK['latency']} there and back\n\n{HEADER}")
+    for row in rows:
+        print(row)
+
+
+@contextlib.contextmanager
+def lab(megabytes: int) -> Iterator[None]:
+    """Shore and ship, with that much data ashore."""
+    images.build(["bookworm"])
+    try:
+        _molecule("create", LAB_MEGABYTES=str(megabytes))
+        _molecule("prepare", LAB_MEGABYTES=str(megabytes))
+        yield
+    finally:
+        _molecule("destroy")
+
+
+def ours() -> Row:
+    """The playbook, while the weather is bad."""
+    with tempfile.TemporaryDirectory() as folder:
+        stop = Path(folder) / "stop"
+        reports: list[Any] = []
+        weather = threading.Thread(target=lambda: reports.append(watch(SHIP, CUTS, stop)))
+        weather.start()
+        attempts = 1
+        try:
+            while not _onboard() and attempts < len(CUTS):
+                attempts += 1
+        finally:
+            stop.touch()
+            weather.join()
+    (report,) = reports
+    if report is None or len(report.faults) != len(CUTS):
+        raise RuntimeError(f"not all cuts happened during the seed: {report}")
+    passed = report.link["to_ship"]["passed"]["shore:ssh"]["payload"]
+    return Row("ship_onboard.yml", report.pack_bytes, passed, report.seconds, attempts)
+
+
+def theirs(way: str, options: Sequence[str], known: Row) -> Row:
+    """pg_basebackup, begun anew whenever it fails."""
+    relay("reset")
+    needed = known.needed if options else _size_of_cluster()
+    coming = list(CUTS)
+    began = time.monotonic()
+    attempts = 0
+    backup: subprocess.Popen[str] | None = None
+    while time.monotonic() - began < LIMIT:
+        if backup is None:
+            attempts += 1
+            backup = _base_backup(options)
+        passed = _passed()
+        if coming and passed >= coming[0].share * needed:
+            happen(SHIP, coming.pop(0))
+        code = backup.poll()
+        if code == 0:
+            return Row(way, needed, _passed(), time.monotonic() - began, attempts)
+        if code is not None:
+            backup = None
+            time.sleep(RETRY)
+        time.sleep(0.25)
+    return Row(way, needed, _passed(), time.monotonic() - began, attempts, done=False)
+
+
+def _base_backup(options: Sequence[str]) -> subprocess.Popen[str]:
+    _aboard("rm", "-rf", TARGET)
+    words = ["pg_basebackup", "-d", CONNECTION, "-D", TARGET, "-X", "stream", "-c", "fast"]
+    command = ["docker", "exec", "-u", "postgres", f"hmm-{SHIP}", *words, *options]
+    return subprocess.Popen(command, text=True)
+
+
+def _passed() -> int:
+    counts = relay("status")["to_ship"]["passed"].get("shore:postgresql", {})
+    return int(counts.get("payload", 0))
+
+
+def _size_of_cluster() -> int:
+    """What a base backup has to bring: the files of the ship's own copy, but for its WAL."""
+    told = _aboard("sh", "-c", "du -sb --exclude=pg_wal /var/lib/postgresql/*/main")
+    return int(told.split()[0])
+
+
+def _aboard(*words: str, user: str = "postgres") -> str:
+    command = ["docker", "exec", "-u", user, f"hmm-{SHIP}", *words]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _onboard() -> bool:
+    shared, scenario = (CHECKOUT / "molecule" / name / "inventory" for name in ("shared", "link"))
+    command = ["ansible-playbook", f"--inventory={shared}", f"--inventory={scenario}"]
+    command += ["--extra-vars", json.dumps({"ship_link": LINK}), "playbooks/ship_onboard.yml"]
+    config = CHECKOUT / ".cache" / "containers" / "ssh_config"
+    variables = {
+        "MOLECULE_PROJECT_DIRECTORY": str(CHECKOUT),
+        "ANSIBLE_SSH_ARGS": f"-F {config} -o ControlMaster=auto -o ControlPersist=60s",
+        "ANSIBLE_PIPELINING": "true",
+    }
+    ended = subprocess.run(command, check=False, cwd=CHECKOUT, env={**os.environ, **variables})
+    return ended.returncode == 0
+
+
+def _molecule(command: str, **variables: str) -> None:
+    subprocess.run(
+        ["molecule", command, "--scenario-name=link"],
+        check=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "MOLECULE_COMMAND_BORDERS": "0", **variables},
+    )
+
+
+if __name__ == "__main__":
+    main()
