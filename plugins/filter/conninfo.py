@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: conninfo
 short_description: A connection string by libpq's rules
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Makes a connection string of keywords and values, each value in quotes. See the chapter on connection strings of
     libpq in PostgreSQL's documentation.

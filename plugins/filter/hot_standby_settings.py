@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: hot_standby_settings
 short_description: Settings that a standby needs to be at least its primary's
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads from the output of C(pg_controldata) what the primary had for the settings that hot standby depends on, and
     takes the larger of that and of what the standby is to have.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: onboard_outcome
 short_description: How onboarding went, ship by ship
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Tells from the facts that C(playbooks/ship_onboard.yml) leaves which ships are onboard, and which are not.
 positional: _input

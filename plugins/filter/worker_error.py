@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: worker_error
 short_description: Why a subscription's worker failed, from the server's log
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Finds in the text of a server's log the last error of a worker of a subscription, with its detail and context, which
     name the table and the row. The server tells them nowhere else.

@@ -11,7 +11,7 @@ DOCUMENTATION = r"""
 ---
 module: base_backup
 short_description: Make a compressed base backup that ships are seeded from
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Ensures that there is a pack, which is a compressed and complete base backup in a folder of its own, that a new
     standby with each of the named slots can start from. Where a pack that is there fits, it is taken.

@@ -11,7 +11,7 @@ DOCUMENTATION = r"""
 ---
 module: follow_progress
 short_description: Wait for a long piece of work on a host, and show how far it is
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads a progress file on the host now and then, until the work is done or has failed. When something changed, it
     shows a line with the step, bytes, percent, rate and time left.

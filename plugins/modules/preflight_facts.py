@@ -357,7 +357,7 @@ def _server(
         )
         server["tables"] = (
             _ask(port, database, _TABLES_QUERY, tables=json.dumps(list(tables)))
-            if database in server["databases"]
+            if database and database in server["databases"]
             else None
         )
     except ServerSilentError as error:

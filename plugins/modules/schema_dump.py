@@ -11,7 +11,7 @@ DOCUMENTATION = r"""
 ---
 module: schema_dump
 short_description: Read how published tables are made, as SQL for a subscriber
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads with C(pg_dump) how tables are made, and gives back SQL that M(hmm.pg_replication.subscriber_tables) runs on a
     subscriber.

@@ -11,7 +11,7 @@ DOCUMENTATION = r"""
 ---
 module: subscriber_tables
 short_description: Give a subscriber the tables that are published to it
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Logical replication carries rows, and the subscriber has to have the tables. This module creates those that are
     missing from the SQL that M(hmm.pg_replication.schema_dump) makes on the publisher, all in one transaction.

@@ -11,7 +11,7 @@ DOCUMENTATION = r"""
 ---
 module: subscription_progress
 short_description: Tell how far the first copy of a PostgreSQL subscription is, or wait until it is complete
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Tells of every table of a subscription how far its first copy is, and of all of them together, as
     M(hmm.pg_replication.base_backup) and M(hmm.pg_replication.follow_progress) tell of their steps.

@@ -11,7 +11,7 @@ DOCUMENTATION = r"""
 ---
 module: table_checksum
 short_description: Count and checksum the rows of PostgreSQL tables, to compare two ends of replication
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads tables and returns for each how many rows it has and a checksum of them. Two servers with the same rows give
     the same, whatever the order of the rows and of the columns, the servers' settings, and their versions.
