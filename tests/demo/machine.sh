@@ -89,7 +89,7 @@ clean() {
     remove_packages
     remove_accounts
     rm -rf "$state"
-    echo "This machine is as it was. Only the checkout's .cache is left, for the next time: make clean."
+    echo "The demo is gone. The checkout's .cache stays for the next time; make clean removes it."
 }
 
 remove_members() {

@@ -49,18 +49,32 @@ class CallbackModule(Default):
     def v2_runner_on_skipped(self, result: Any) -> None:
         del result
 
-    def v2_runner_item_on_ok(self, result: Any) -> None:
-        del result
-
     def v2_runner_item_on_skipped(self, result: Any) -> None:
         del result
 
+    def v2_runner_retry(self, result: Any) -> None:
+        del result
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        self._tell_what_was_said(result)
+
     def v2_runner_on_ok(self, result: Any) -> None:
-        host, task = result._host.get_name(), result._task
-        name = task.get_name().rpartition(" : ")[2].rpartition(" | ")[2]
-        if task.action == "ansible.builtin.debug" and not result._result.get("_ansible_no_log"):
-            said = result._result.get("msg", "")
+        if self._tell_what_was_said(result) or not result._result.get("changed"):
+            return
+        role, _colon, name = result._task.get_name().rpartition(" : ")
+        name = name.rpartition(" | ")[2]
+        role = role.rpartition(".")[2]
+        self._tell(result, f"{role}: {name}" if role else name, "yellow")
+
+    def _tell_what_was_said(self, result: Any) -> bool:
+        """Print the message of a debug task."""
+        if result._task.action != "ansible.builtin.debug":
+            return False
+        said = result._result.get("msg", "")
+        if "results" not in result._result:
             for line in said if isinstance(said, list) else [said]:
-                self._display.display(f"    {host:10} {line}")
-        elif result._result.get("changed"):
-            self._display.display(f"    {host:10} {name}", color="yellow")
+                self._tell(result, line)
+        return True
+
+    def _tell(self, result: Any, line: str, colour: str | None = None) -> None:
+        self._display.display(f"    {result._host.get_name():10} {line}", color=colour)
