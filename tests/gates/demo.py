@@ -18,6 +18,7 @@ from tests.gates.roots import NEWEST, Suite
 
 FOLDER = "/root/pg_replication"
 WHEELS = "/root/wheels"
+AGAIN = "ansible-playbook -i inventories/sandbox playbooks/ship_onboard.yml"
 PORTS = (55431, 55432, 55433)
 SUITES = (Suite("bookworm", "3.11"), NEWEST)
 
@@ -125,3 +126,7 @@ def _judge(output: str) -> None:
     rows = dict(re.findall(r"^port (\d+): (.*)$", output, re.MULTILINE))
     if rows != {str(port): "3" for port in PORTS}:
         raise GateError(f"the three chunks written ashore are not on every end: {rows}")
+    again = output.partition(f"+ {AGAIN}\n")[2].partition("\n+ ")[0]
+    changes = re.findall(r"\bchanged=(\d+)", again)
+    if not changes or set(changes) != {"0"}:
+        raise GateError(f"{AGAIN}, run again, changes something")

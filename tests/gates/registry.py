@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.gates import containers, packaging, python_tests, sanity, site, static, targets
+from tests.gates import containers, demo, packaging, python_tests, sanity, site, static, targets
 
 
 @dataclass(frozen=True)
@@ -38,5 +38,6 @@ GATES = (
     Gate(
         "pythons", "the targets, on hosts with the oldest and newest Python", targets.pythons, True
     ),
+    Gate("demo", "make demo on fresh machines, and nothing is left of it", demo.demo, True),
     Gate("molecule", "ships onboarded, on containers with systemd", containers.molecule, True),
 )
