@@ -21,6 +21,8 @@ highlight_language = "YAML+Jinja"
 ELSEWHERE = """\
 :orphan:
 
+.. _action_plugins:
+.. _ansible_collections.community.postgresql.postgresql_pg_hba_module:
 .. _ansible_configuration_settings:
 .. _common_return_values:
 
