@@ -113,13 +113,15 @@ from ansible.module_utils.basic import AnsibleModule
 def look(path: Path) -> tuple[dict[str, Any] | None, float | None]:
     """The file's content and its age; a file that is being rewritten has no content for a moment."""
     try:
-        age = time.time() - path.stat().st_mtime
-        content = json.loads(path.read_text(encoding="utf-8"))
+        age = max(0.0, time.time() - path.stat().st_mtime)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None, None
+    try:
+        content = json.loads(text)
     except ValueError:
         return None, age
-    return (content if isinstance(content, dict) else None), max(0.0, age)
+    return (content if isinstance(content, dict) else None), age
 
 
 def main() -> None:

@@ -749,7 +749,7 @@ def only_instance(directory: Path, job: str) -> Iterator[int | None]:
     try:
         until = time.monotonic() + _LOCK_PATIENCE
         while not _locked(handle):
-            pid, _, other = os.pread(handle, 4096, 0).decode(errors="replace").partition(" ")
+            pid, _blank, other = os.pread(handle, 4096, 0).decode(errors="replace").partition(" ")
             lives = _is_seed(pid)
             if lives and other.strip() == job:
                 yield None

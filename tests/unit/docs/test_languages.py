@@ -108,7 +108,7 @@ def test_links_lead_to_a_file_and_a_heading(korean: Path) -> None:
         for link in read(path).links:
             if re.match(r"[a-z]+:", link):
                 continue
-            name, _, anchor = link.partition("#")
+            name, _sign, anchor = link.partition("#")
             target = (path.parent / name).resolve() if name else path
             assert target.exists(), f"{path.name}: {link}"
             assert not anchor or anchor in read(target).anchors, f"{path.name}: {link}"
