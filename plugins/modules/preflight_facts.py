@@ -118,6 +118,10 @@ ansible_facts:
           description: Free space of the file system where clusters lie.
           type: int
           sample: 81604378624
+        sudo:
+          description: Whether there is C(sudo).
+          type: bool
+          sample: true
         unreachable:
           description: Those of O(connect_to) that did not answer, each with O(connect_to[].name) and the reason.
           type: list
@@ -263,6 +267,7 @@ def _preflight(params: Mapping[str, Any]) -> dict[str, Any]:
         if params["controller_epoch"] is None
         else round(now - params["controller_epoch"], 1),
         "free_bytes": _free_bytes(directory),
+        "sudo": shutil.which("sudo") is not None,
         "unreachable": _unreachable(params["connect_to"], params["connect_timeout"]),
         "installed": (programs / "postgres").exists(),
         "cluster": cluster,

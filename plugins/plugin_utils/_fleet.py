@@ -19,7 +19,7 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._link import (
 Vars = Mapping[str, Any]
 
 MODES = ("physical", "logical")
-SEED_METHODS = {"physical": ("pack", "stream"), "logical": ("copy", "standby")}
+SEED_METHODS = {"physical": ("pack", "stream"), "logical": ("copy",)}
 # ship_ and this make the name of a role and of a slot, which hold 63 bytes.
 _MAX_ID = 58
 

@@ -33,8 +33,8 @@ _SYNC_WORKERS = 2
 def problems(shore: Facts, ships: Sequence[Facts]) -> list[str]:
     """Every problem as a sentence that begins with the host's name and says what to do.
 
-    shore: name, version, preflight, database, tables, wal_level, max_wal_senders, max_replication_slots,
-    archive_enabled, restart_allowed. ships: name, slot, mode, version, preflight, link, seed_method,
+    shore: name, version, become_method, preflight, database, tables, wal_level, max_wal_senders, max_replication_slots,
+    archive_enabled, restart_allowed. ships: name, slot, mode, version, become_method, preflight, link, seed_method,
     seeds_over_ssh, replace_data, tables.
     """
     found = [f"{shore['name']}: {problem}" for problem in _shore_problems(shore, ships)]
@@ -55,6 +55,11 @@ def _host_problems(host: Facts) -> Iterator[str]:
         yield (
             f"the clock is {abs(offset):.0f} seconds {'ahead' if offset > 0 else 'behind'}; certificates"
             " would not be valid. Set it, and let systemd-timesyncd or chrony keep it."
+        )
+    if host["become_method"].endswith("sudo") and not preflight["sudo"]:
+        yield (
+            "there is no sudo, by which tasks become the user postgres. Install it, or set"
+            " ansible_become_method: ansible.builtin.su where Ansible logs in as root."
         )
     if preflight["server_error"]:
         yield f"the server runs, but could not be asked: {preflight['server_error']}"
@@ -133,8 +138,8 @@ def _restart(shore: Facts) -> Iterator[str]:
         changes.append("listen_addresses from localhost")
     if changes:
         yield (
-            f"the server has to be restarted once, to change {_list(changes)}; {server['clients']} sessions"
-            " would end. Allow it with -e fleet_restart_allowed=true, at an hour that suits its users."
+            f"the server has to be restarted once, to change {_list(changes)}; sessions now:"
+            f" {server['clients']}. Allow it with -e fleet_restart_allowed=true, at an hour that suits its users."
         )
 
 

@@ -91,7 +91,7 @@ def test_ships_are_asked_for_one_by_one_in_a_list_or_all(asked: Any, names: list
         ),
         (
             {"ships": {"a": {"ship_mode": "logical", "ship_seed_method": "pack"}}},
-            "a: ship_seed_method is 'pack'; for a logical ship it can be copy or standby.",
+            "a: ship_seed_method is 'pack'; for a logical ship it can be copy.",
         ),
         (
             {"ships": {"a": {"ship_link": {"bandwidth": "fast"}}}},
