@@ -219,7 +219,9 @@ remove_accounts() {
         grep -q "^$account\$" "$state/accounts.before" && continue
         userdel "$account" 2>/dev/null || :
         groupdel "$account" 2>/dev/null || :
+        [ "$account" != pg_replication ] || rm -rf "$lib/.pull"
     done
+    rmdir "$lib" 2>/dev/null || :
 }
 
 installed() {
