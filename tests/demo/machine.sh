@@ -153,7 +153,7 @@ end_processes() {
 processes() {
     for process in /proc/[0-9]*; do
         folder=$(readlink "$process/cwd" 2>/dev/null) || continue
-        words=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null) || continue
+        words=$({ tr '\0' ' ' <"$process/cmdline"; } 2>/dev/null) || continue
         case "$folder" in
         /var/lib/postgresql/*/"$1" | /var/lib/postgresql/*/"$1".*) echo "${process#/proc/}" ;;
         *)
