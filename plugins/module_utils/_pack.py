@@ -295,7 +295,10 @@ def plan_pack(
             *_slot_problems([name for name in request.fits_slots if name not in expected], slots),
         ]
     )
-    newest_first = sorted(folder.packs, key=lambda pack: pack.created, reverse=True)
+    # Two may be of the same second; the position then tells which came later.
+    newest_first = sorted(
+        folder.packs, key=lambda pack: (pack.created, pack.timeline, pack.start_lsn), reverse=True
+    )
     reasons = []
     if request.force_new:
         reasons.append("A new pack is asked for (force_new).")

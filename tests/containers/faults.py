@@ -24,6 +24,7 @@ from typing import Any
 
 STATUS = "/var/lib/pg_replication/main/seed/status.json"
 INTERVAL = 0.25
+AFTER_FETCH = {"verify", "unpack", "check", "place"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def watch(ship: str, faults: Iterable[Fault], stop: Path) -> Report | None:
                 print(f"{fault.kind} at {share:.0%} for {fault.seconds:.0f} s", flush=True)
                 happen(ship, fault)
                 report.faults.append(fault)
-        elif began is not None and told and not fetching:
+        elif began is not None and told.get("step") in AFTER_FETCH:
             report.seconds = time.monotonic() - began
             report.link = relay("status")
             return report
