@@ -38,7 +38,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Lists C(allow) and C(delete) of rules, each with C(name), C(address) and C(port).
+  description:
+    - Lists C(allow) and C(delete) of rules, each with C(name), C(address) and C(port).
+    - Peers behind one address share a rule; C(name) then is the names of all of them, separated by commas. It is
+      deleted with the last of them, and a rule of the same kind that is nobody's of them is left alone.
   type: dict
   sample:
     allow:

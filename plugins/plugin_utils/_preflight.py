@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._firewall import is_network
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._link import bits_per_second
 
 Facts = Mapping[str, Any]
@@ -34,8 +35,8 @@ def problems(shore: Facts, ships: Sequence[Facts]) -> list[str]:
     """Every problem as a sentence that begins with the host's name and says what to do.
 
     shore: name, version, become_method, preflight, database, tables, wal_level, max_wal_senders, max_replication_slots,
-    archive_enabled, restart_allowed. ships: name, slot, mode, version, become_method, preflight, link, seed_method,
-    seeds_over_ssh, replace_data, tables.
+    archive_enabled, restart_allowed, firewall. ships: name, slot, addresses, mode, version, become_method, preflight,
+    link, seed_method, seeds_over_ssh, replace_data, tables.
     """
     found = [f"{shore['name']}: {problem}" for problem in _shore_problems(shore, ships)]
     for ship in ships:
@@ -178,6 +179,13 @@ def _table_problems(shore: Facts, names: Sequence[str]) -> Iterator[str]:
 def _ship_problems(shore: Facts, ship: Facts) -> Iterator[str]:
     yield from _host_problems(ship)
     preflight, server = ship["preflight"], shore["preflight"]["server"]
+    named = [address for address in ship["addresses"] if not is_network(address)]
+    if shore["firewall"] and named:
+        yield (
+            f"{_list(named)} is no address or network, and the firewall of {shore['name']} admits nothing else. Set"
+            " fleet_address and fleet_addresses to where this ship comes from (fleet_certificate_names is for names),"
+            " or fleet_firewall: false, and admit it yourself."
+        )
     for target in preflight["unreachable"]:
         if _is_needed(shore, ship, target["name"]):
             yield (

@@ -43,12 +43,53 @@ def rule(name: str, address: str, port: int = 5432) -> dict[str, Any]:
         ),
         ([{"name": "ship_b", "state": "absent"}], [], [rule("ship_b", "10.0.0.0/8")]),
         ([{"name": "ship_c", "state": "absent"}], [], []),
+        # What somebody else keeps open is neither taken over nor shut.
+        ([{**A, "addresses": ["198.51.100.9", "198.51.100.21"]}], [], []),
     ],
 )
 def test_tells_the_difference(
     peers: list[dict[str, Any]], allow: list[dict[str, Any]], delete: list[dict[str, Any]]
 ) -> None:
     assert firewall_changes(peers, ADDED) == {"allow": allow, "delete": delete}
+
+
+B = {**A, "name": "ship_b"}
+GONE_A = {"name": "ship_a", "state": "absent"}
+GONE_B = {"name": "ship_b", "state": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("there", "peers", "after"),
+    [
+        ("", [A, B], "ship_a,ship_b"),
+        ("", [B, A], "ship_a,ship_b"),
+        ("ship_a,ship_b", [A, B], "ship_a,ship_b"),
+        ("ship_a", [B], "ship_a,ship_b"),
+        ("ship_a,ship_b", [A], "ship_a,ship_b"),
+        ("ship_a,ship_b", [GONE_A], "ship_b"),
+        ("ship_a,ship_b", [GONE_A, B], "ship_b"),
+        ("ship_b", [GONE_B], ""),
+        ("ship_a,ship_b", [GONE_B, GONE_A], ""),
+    ],
+)
+def test_ships_behind_one_address_share_its_rule(
+    there: str, peers: list[dict[str, Any]], after: str
+) -> None:
+    def added(names: str) -> list[str]:
+        rule = "ufw allow from 198.51.100.21 to any port 5432 proto tcp comment 'pg_replication "
+        return [f"{rule}{names}'"] if names else []
+
+    def change(names: str) -> list[dict[str, Any]]:
+        return [rule(names, "198.51.100.21")]
+
+    expected = {"allow": [], "delete": []}
+    if not after:
+        # ufw finds a rule by all of its comment.
+        expected = {"allow": [], "delete": change(there)}
+    elif after != there:
+        expected = {"allow": change(after), "delete": []}
+    assert firewall_changes(peers, added(there)) == expected
+    assert firewall_changes(peers, added(after)) == {"allow": [], "delete": []}
 
 
 def test_refuses_in_sentences() -> None:

@@ -59,6 +59,7 @@ def shore(preflight: dict[str, Any] | None = None, **other: Any) -> dict[str, An
         "max_replication_slots": 32,
         "archive_enabled": True,
         "restart_allowed": False,
+        "firewall": True,
         **other,
     }
 
@@ -71,6 +72,7 @@ def ship(preflight: dict[str, Any] | None = None, **other: Any) -> dict[str, Any
     return {
         "name": "algeciras",
         "slot": "ship_algeciras",
+        "addresses": ["198.51.100.21", "192.0.2.0/24"],
         "mode": "physical",
         "version": "15",
         "become_method": "sudo",
@@ -103,6 +105,7 @@ SHUT = {"name": "postgresql", "host": "203.0.113.10", "port": 5432, "reason": "c
     [
         (shore(), [ship(), logical()]),
         (shore(host()), [ship()]),
+        (shore(firewall=False), [ship(addresses=["algeciras.example"])]),
         (shore(), [ship(host(unreachable=[SHUT]))]),
         (shore(), [ship(host(sudo=False), become_method="ansible.builtin.su")]),
         (shore(), [logical(preflight=host(unreachable=[SILENT]), seeds_over_ssh=False)]),
@@ -212,6 +215,11 @@ def test_nothing_stands_in_the_way(ashore: dict[str, Any], ships: list[dict[str,
             running(slots={"max": 32, "used": ["ship_algeciras"]}),
             ship(host(unreachable=[SHUT])),
             "algeciras: busan does not answer at 203.0.113.10 port 5432 (connection refused).",
+        ),
+        (
+            shore(),
+            ship(addresses=["algeciras.example", "198.51.100.21", "192.0.2.7/24"]),
+            "algeciras: algeciras.example, 192.0.2.7/24 is no address or network, and the firewall of busan admits",
         ),
         (
             shore(),
