@@ -11,8 +11,8 @@ pg_publication, pg_publication_rel and pg_publication_namespace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,13 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._names import (
     parse_table_name,
     unique,
 )
+from ansible_collections.hmm.pg_replication.plugins.module_utils._replica_identity import (
+    RELATIONS,
+    Filter,
+    PublishedTable,
+    Relation,
+    relation_of,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import (
     name_array,
     table_identifier,
@@ -38,27 +45,6 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import (
 from ansible_collections.hmm.pg_replication.plugins.module_utils._versions import PUBLICATION
 
 OPERATIONS = ("insert", "update", "delete", "truncate")
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A row filter as the server writes it, and the columns that it looks at.
-
-    :param source: as the task writes it. The server is given that one: what it writes itself it
-        may read as something else (`- '1'::int` comes back as `(- 1)`, and that as a constant).
-    """
-
-    text: str
-    columns: frozenset[str] = field(compare=False)
-    source: str | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """A table of a publication; columns None: all of them, those to come included."""
-
-    columns: frozenset[str] | None = None
-    where: Filter | None = None
 
 
 @dataclass(frozen=True)
@@ -252,34 +238,6 @@ def _table(option: str, entry: Any) -> TableRequest:
 
 
 @dataclass(frozen=True)
-class Relation:
-    """A table, as far as publishing it goes.
-
-    :param publishable: whether it is a table whose changes can be published at all; a view is
-        not, nor an unlogged table, and a partition may be a foreign table.
-    :param identity: the columns of its replica identity; None: it has none; all columns count
-        where it is FULL.
-    :param stored: its generated columns that are stored.
-    :param virtual: its generated columns that are not.
-    :param children: its partitions, or the tables that inherit from it.
-    """
-
-    oid: int
-    name: TableName
-    publishable: bool = True
-    partitioned: bool = False
-    identity: frozenset[str] | None = None
-    identity_full: bool = False
-    stored: frozenset[str] = frozenset()
-    virtual: frozenset[str] = frozenset()
-    children: tuple[int, ...] = ()
-
-    @property
-    def has_identity(self) -> bool:
-        return self.identity_full or self.identity is not None
-
-
-@dataclass(frozen=True)
 class Catalog:
     """What the plan has to know of the database.
 
@@ -313,12 +271,6 @@ class Catalog:
     def _names(self) -> dict[TableName, Relation]:
         return {relation.name: relation for relation in (self.relations or {}).values()}
 
-    def descendants(self, relation: Relation) -> Iterator[Relation]:
-        for oid in relation.children:
-            child = self.relation(oid)
-            yield child
-            yield from self.descendants(child)
-
 
 # A table without a schema is looked up where the session would look: in its search_path, which is
 # pg_catalog alone while this is read.
@@ -348,30 +300,7 @@ tree (oid) AS (
   SELECT oid FROM asked
   UNION SELECT prrelid FROM pg_publication_rel WHERE prpubid IN (SELECT oid FROM wanted)
   UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.oid),
-identity (indrelid, columns) AS NOT MATERIALIZED (
-  SELECT i.indrelid,
-         (SELECT json_agg(attname) FROM pg_attribute
-           WHERE attrelid = i.indrelid
-             AND attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
-    FROM pg_index i
-    JOIN pg_class c ON c.oid = i.indrelid
-   WHERE i.indisvalid
-     AND CASE c.relreplident WHEN 'd' THEN i.indisprimary AND i.indimmediate
-                             WHEN 'i' THEN i.indisreplident END),
-relation AS NOT MATERIALIZED (
-  SELECT c.oid, n.nspname, json_build_object(
-           'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
-           'publishable', c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.oid >= 16384,
-           'full', c.relreplident = 'f',
-           'identity', (SELECT columns FROM identity WHERE indrelid = c.oid),
-           'stored', (SELECT json_agg(attname) FROM pg_attribute
-                       WHERE attrelid = c.oid AND attgenerated = 's'),
-           'virtual', (SELECT json_agg(attname) FROM pg_attribute
-                        WHERE attrelid = c.oid AND attgenerated = 'v'),
-           'children', (SELECT json_agg(inhrelid::bigint) FROM pg_inherits
-                         WHERE inhparent = c.oid)) AS found
-    FROM pg_class c
-    JOIN pg_namespace n ON n.oid = c.relnamespace),
+{relations},
 cover (oid, schema) AS (
   SELECT c.oid, n.nspname
     FROM pg_class c
@@ -464,6 +393,7 @@ def read_catalog(session: Session, request: PublicationRequest, patience: int) -
         sql.SQL(_READ).format(
             names=name_array([request.name, *filter(None, [request.new_name])]),
             entries=_entries(request.tables or ()),
+            relations=sql.SQL(RELATIONS),
             all_tables=sql.Literal(bool(request.all_tables)),
             in_schemas=name_array(request.schemas or ()),
             **expressions,
@@ -478,9 +408,9 @@ def read_catalog(session: Session, request: PublicationRequest, patience: int) -
         in_recovery=row["in_recovery"],
         found={item["name"]: _publication(item) for item in row["publications"] or ()},
         asked=tuple(asked.get(position) for position in range(len(request.tables or ()))),
-        relations={item["oid"]: _relation(item) for item in row["relations"] or ()},
+        relations={item["oid"]: relation_of(item) for item in row["relations"] or ()},
         covered=tuple(
-            (_relation(item), frozenset(schemas)) for item, schemas in row["covered"] or ()
+            (relation_of(item), frozenset(schemas)) for item, schemas in row["covered"] or ()
         ),
     )
     return replace(catalog, filters=_deparsed(session, request, catalog, patience))
@@ -515,20 +445,6 @@ def _publication(item: Mapping[str, Any]) -> Publication:
         publish=frozenset(item["publish"]),
         publish_via_partition_root=item["publish_via_partition_root"],
         publish_generated_columns=item["publish_generated_columns"],
-    )
-
-
-def _relation(item: Mapping[str, Any]) -> Relation:
-    return Relation(
-        oid=item["oid"],
-        name=TableName(item["schema"], item["name"]),
-        publishable=item["publishable"],
-        partitioned=item["kind"] == "p",
-        identity=None if item["identity"] is None else frozenset(item["identity"]),
-        identity_full=item["full"],
-        stored=frozenset(item["stored"] or ()),
-        virtual=frozenset(item["virtual"] or ()),
-        children=tuple(item["children"] or ()),
     )
 
 

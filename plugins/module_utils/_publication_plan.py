@@ -23,12 +23,18 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._plan import Pl
 from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import (
     OPERATIONS,
     Catalog,
-    Filter,
     Publication,
     PublicationRequest,
+    TableRequest,
+)
+from ansible_collections.hmm.pg_replication.plugins.module_utils._replica_identity import (
+    Filter,
+    Gap,
     PublishedTable,
     Relation,
-    TableRequest,
+    descendants,
+    identity_gap,
+    written,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import table_identifier
 from ansible_collections.hmm.pg_replication.plugins.module_utils._versions import (
@@ -176,7 +182,7 @@ def _declared_tables(
                 " where."
             )
         if not entry.only and not relation.partitioned:
-            for child in catalog.descendants(relation):
+            for child in descendants(relation, catalog.relations or {}):
                 inherited.setdefault(child.name, replace(table, where=_plain(table.where)))
     return {**inherited, **named}
 
@@ -208,7 +214,10 @@ def _identity_problems(wanted: Publication, catalog: Catalog) -> list[str]:
         if wanted.all_tables or wanted.schemas & schemas
     ]
     for name, table in wanted.published.items():
-        gaps.extend((relation, table) for relation in _written(catalog.by_name(name), catalog))
+        gaps.extend(
+            (relation, table)
+            for relation in written(catalog.by_name(name), catalog.relations or {})
+        )
     problems = [
         _identity_problem(relation, table, wanted, catalog.version)
         for relation, table in sorted(gaps, key=lambda gap: gap[0].name)
@@ -216,83 +225,50 @@ def _identity_problems(wanted: Publication, catalog: Catalog) -> list[str]:
     return unique(problem for problem in problems if problem)
 
 
-def _written(relation: Relation, catalog: Catalog) -> list[Relation]:
-    """The tables that rows are really in, so far as they are published: a partitioned table's leaves."""
-    if relation.partitioned:
-        leaves = [child for child in catalog.descendants(relation) if not child.partitioned]
-    else:
-        leaves = [relation]
-    return [leaf for leaf in leaves if leaf.publishable]
-
-
 def _identity_problem(
     relation: Relation, table: PublishedTable, wanted: Publication, version: int
 ) -> str | None:
-    identity = _key(relation)
-    if not relation.has_identity:
-        return _no_identity(relation.name)
-    if relation.identity_full and table.columns is not None:
-        return (
-            f"Table {relation.name}: its replica identity is FULL, which no column list serves, so"
-            " updates and deletes of it would fail on the publisher: leave columns out, or give it"
-            " a replica identity that is a key."
-        )
-    if table.columns is not None and not identity <= table.columns:
-        return (
-            f"Table {relation.name}: its column list leaves out columns of its replica identity,"
-            " so updates and deletes of it would fail on the publisher: add"
-            f" {', '.join(sorted(identity - table.columns))} to columns."
-        )
-    if (
-        table.where is not None
-        and not relation.identity_full
-        and not table.where.columns <= identity
-    ):
-        return (
-            f"Table {relation.name}: its filter uses columns outside its replica identity, so"
-            " updates and deletes of it would fail on the publisher: filter by the identity's"
-            " columns, publish only insert and truncate, or ALTER TABLE"
-            f" {relation.name} REPLICA IDENTITY FULL."
-        )
-    if version // 10000 >= PUBLICATION["publish_generated_columns"].create:
-        return _generated_problem(relation, table, wanted)
-    return None
-
-
-def _generated_problem(
-    relation: Relation, table: PublishedTable, wanted: Publication
-) -> str | None:
-    """PostgreSQL 18 and newer: Logical Replication, "Generated Column Replication"."""
-    if relation.identity_full and relation.virtual:
-        return (
-            f"Table {relation.name}: its replica identity is FULL and {_listed(relation.virtual)}"
-            " virtual, which cannot be published, so updates and deletes of it would fail on the"
-            " publisher: give it a replica identity that is a key."
-        )
-    unpublished = relation.stored if relation.identity_full else relation.stored & _key(relation)
-    if table.columns is None and unpublished and wanted.publish_generated_columns != "stored":
-        return (
-            f"Table {relation.name}: {_listed(unpublished)} generated, part of its replica"
-            " identity and not published, so updates and deletes of it would fail on the"
-            " publisher: set publish_generated_columns to stored."
-        )
-    return None
-
-
-def _key(relation: Relation) -> frozenset[str]:
-    return relation.identity or frozenset()
-
-
-def _listed(columns: frozenset[str]) -> str:
-    return f"{', '.join(sorted(columns))} {'is' if len(columns) == 1 else 'are'}"
-
-
-def _no_identity(name: TableName) -> str:
-    return (
-        f"Table {name} has no replica identity, so updates and deletes of it would fail on the"
-        f" publisher: give it a primary key, or ALTER TABLE {name} REPLICA IDENTITY FULL, or set"
-        " publish to insert and truncate, or require_replica_identity to false."
+    generated = wanted.publish_generated_columns == "stored"
+    found = identity_gap(relation, table, generated, version)
+    if found is None:
+        return None
+    gap, columns = found
+    return _REMEDIES[gap].format(
+        table=relation.name,
+        columns=", ".join(sorted(columns)),
+        are="is" if len(columns) == 1 else "are",
+        fails="so updates and deletes of it would fail on the publisher",
     )
+
+
+_REMEDIES = {
+    Gap.NO_IDENTITY: (
+        "Table {table} has no replica identity, {fails}: give it a primary key, or ALTER TABLE"
+        " {table} REPLICA IDENTITY FULL, or set publish to insert and truncate, or"
+        " require_replica_identity to false."
+    ),
+    Gap.FULL_AND_COLUMNS: (
+        "Table {table}: its replica identity is FULL, which no column list serves, {fails}: leave"
+        " columns out, or give it a replica identity that is a key."
+    ),
+    Gap.COLUMNS: (
+        "Table {table}: its column list leaves out columns of its replica identity, {fails}: add"
+        " {columns} to columns."
+    ),
+    Gap.FILTER: (
+        "Table {table}: its filter uses columns outside its replica identity, {fails}: filter by"
+        " the identity's columns, publish only insert and truncate, or ALTER TABLE {table} REPLICA"
+        " IDENTITY FULL."
+    ),
+    Gap.FULL_AND_VIRTUAL: (
+        "Table {table}: its replica identity is FULL and {columns} {are} virtual, which cannot be"
+        " published, {fails}: give it a replica identity that is a key."
+    ),
+    Gap.GENERATED: (
+        "Table {table}: {columns} {are} generated, part of its replica identity and not published,"
+        " {fails}: set publish_generated_columns to stored."
+    ),
+}
 
 
 # --- steps ---------------------------------------------------------------------------------------

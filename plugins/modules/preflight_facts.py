@@ -48,9 +48,12 @@ options:
     description: A database to look for tables in; its settings are read too.
     type: str
   tables:
-    description: Names of tables in O(database), with or without schema, whose replica identity is wanted.
+    description:
+      - Tables in O(database) that are to be published, as the option O(hmm.pg_replication.publication#module:tables) of
+        M(hmm.pg_replication.publication) takes them. Their columns and replica identity are looked at.
+      - To know which columns a C(where) looks at, temporary tables are made and rolled back.
     type: list
-    elements: str
+    elements: raw
     default: []
   connect_to:
     description: What this host should reach.
@@ -177,6 +180,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
+from ansible_collections.hmm.pg_replication.plugins.module_utils._names import TableName
+from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import (
+    TableRequest,
+    table_requests,
+)
+from ansible_collections.hmm.pg_replication.plugins.module_utils._replica_identity import RELATIONS
+
 _MARKER = "pg_replication_seed.json"
 
 # One statement, one JSON value. It has to be understood by every version from 13 on; what a version
@@ -209,16 +220,60 @@ SELECT json_build_object('bytes', wal_bytes,
 _FIRST_WITH_WAL_STATISTICS = 140000
 
 _TABLES_QUERY = """
+WITH RECURSIVE
+wanted AS (SELECT key AS name, to_regclass(value)::oid AS oid FROM json_each_text(:'tables'::json)),
+tree (name, oid) AS (
+  SELECT name, oid FROM wanted WHERE oid IS NOT NULL
+  UNION SELECT name, inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.oid),
+{relations}
 SELECT coalesce(json_object_agg(wanted.name, CASE WHEN c.oid IS NULL THEN NULL ELSE json_build_object(
-    'kind', c.relkind, 'persistence', c.relpersistence,
-    'identity', CASE
-      WHEN c.relreplident = 'n' THEN 'nothing'
-      WHEN c.relreplident = 'f' THEN 'full'
-      WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid
-        AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) THEN 'index'
-      ELSE 'none' END) END), '{}')
-FROM json_array_elements_text(:'tables'::json) AS wanted (name)
-LEFT JOIN pg_class c ON c.oid = to_regclass(wanted.name)
+    'oid', c.oid::bigint, 'kind', c.relkind, 'persistence', c.relpersistence,
+    'columns', (SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute
+      WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
+    'relations', (SELECT json_agg(found) FROM tree JOIN relation USING (oid)
+      WHERE tree.name = wanted.name)) END), '{}')
+FROM wanted LEFT JOIN pg_class c USING (oid)
+""".replace("{relations}", RELATIONS)
+
+# Only the server can tell which columns an expression looks at. It becomes the check of a temporary table, which
+# is named like the table itself, for filters that say documents.id; no lock is taken that holds up anyone.
+_FILTERS_QUERY = """
+BEGIN;
+SET LOCAL lock_timeout = '3s';
+SELECT set_config('pg_replication.filters', :'filters', true) AS filters \\gset
+DO $do$
+DECLARE
+  entry record;
+  used json;
+  answers jsonb := '[]';
+BEGIN
+  FOR entry IN
+    SELECT f.name, f."where", c.relname, format('%I.%I', n.nspname, c.relname) AS place
+      FROM json_to_recordset(current_setting('pg_replication.filters')::json)
+           AS f (name text, place text, "where" text)
+      JOIN pg_class c ON c.oid = to_regclass(f.place)
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+  LOOP
+    BEGIN
+      EXECUTE format('CREATE TEMPORARY TABLE pg_temp.%I (LIKE %s, CHECK (%s))',
+                     entry.relname, entry.place, entry."where");
+      SELECT to_json(array(SELECT attname FROM pg_attribute
+                            WHERE attrelid = conrelid AND attnum = ANY (conkey)))
+        INTO used FROM pg_constraint
+       WHERE contype = 'c' AND conrelid = to_regclass(format('pg_temp.%I', entry.relname));
+      EXECUTE format('DROP TABLE pg_temp.%I', entry.relname);
+      answers := answers || jsonb_build_object(
+        'name', entry.name, 'where', entry."where", 'columns', used, 'refusal', '');
+    EXCEPTION WHEN others THEN
+      answers := answers || jsonb_build_object(
+        'name', entry.name, 'where', entry."where", 'columns', '[]'::json, 'refusal', sqlerrm);
+    END;
+  END LOOP;
+  PERFORM set_config('pg_replication.filters', answers::text, true);
+END
+$do$;
+SELECT current_setting('pg_replication.filters');
+ROLLBACK;
 """
 
 
@@ -228,7 +283,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "cluster": {"type": "str", "default": "main"},
             "database": {"type": "str"},
-            "tables": {"type": "list", "elements": "str", "default": []},
+            "tables": {"type": "list", "elements": "raw", "default": []},
             "connect_to": {
                 "type": "list",
                 "elements": "dict",
@@ -246,10 +301,19 @@ def main() -> None:
     )
     if os.geteuid() != 0:
         module.fail_json(msg="preflight_facts has to run as root: set become on the task or play.")
-    module.exit_json(changed=False, ansible_facts={"preflight": _preflight(module.params)})
+    entries = module.params["tables"]
+    try:
+        requests = table_requests(entries) or ()
+    except ReplicationError as exc:
+        module.fail_json(msg=str(exc))
+    names = [entry if isinstance(entry, str) else entry["name"] for entry in entries]
+    found = _preflight(module.params, list(zip(names, requests)))
+    module.exit_json(changed=False, ansible_facts={"preflight": found})
 
 
-def _preflight(params: Mapping[str, Any]) -> dict[str, Any]:
+def _preflight(
+    params: Mapping[str, Any], tables: Sequence[tuple[str, TableRequest]]
+) -> dict[str, Any]:
     now = time.time()
     version, cluster_name = params["version"], params["cluster"]
     programs = Path("/usr/lib/postgresql", version, "bin")
@@ -259,7 +323,7 @@ def _preflight(params: Mapping[str, Any]) -> dict[str, Any]:
     )
     server, server_error = None, ""
     if cluster and cluster["status"].startswith("online"):
-        server, server_error = _server(cluster["port"], params["database"], params["tables"])
+        server, server_error = _server(cluster["port"], params["database"], tables)
     return {
         "distribution": _distribution(Path("/etc/os-release")),
         "architecture": platform.machine(),
@@ -351,31 +415,43 @@ def _system_identifier(directory: Path, programs: Path) -> str | None:
 
 
 def _server(
-    port: int, database: str | None, tables: Sequence[str]
+    port: int, database: str | None, tables: Sequence[tuple[str, TableRequest]]
 ) -> tuple[dict[str, Any] | None, str]:
     try:
-        server = _ask(port, "postgres", _SERVER_QUERY)
+        server: dict[str, Any] = _ask(port, "postgres", _SERVER_QUERY)
         server["wal"] = (
             _ask(port, "postgres", _WAL_RATE_QUERY)
             if server["version"] >= _FIRST_WITH_WAL_STATISTICS
             else None
         )
-        server["tables"] = (
-            _ask(port, database, _TABLES_QUERY, tables=json.dumps(list(tables)))
-            if database and database in server["databases"]
-            else None
-        )
+        server["tables"], server["filters"] = None, []
+        if database and database in server["databases"]:
+            places = {name: _quoted(entry.table) for name, entry in tables}
+            server["tables"] = _ask(port, database, _TABLES_QUERY, tables=json.dumps(places))
+            filters = [
+                {"name": name, "place": places[name], "where": entry.where}
+                for name, entry in tables
+                if entry.where is not None
+            ]
+            if filters and not server["in_recovery"]:
+                server["filters"] = _ask(
+                    port, database, _FILTERS_QUERY, filters=json.dumps(filters)
+                )
     except ServerSilentError as error:
         return None, str(error)
     return server, ""
+
+
+def _quoted(table: TableName) -> str:
+    return ".".join('"{}"'.format(part.replace('"', '""')) for part in table if part is not None)
 
 
 class ServerSilentError(Exception):
     """psql failed; the text is what it said."""
 
 
-def _ask(port: int, database: str, query: str, **variables: str) -> dict[str, Any]:
-    arguments = ["--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
+def _ask(port: int, database: str, query: str, **variables: str) -> Any:
+    arguments = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
     arguments += [f"--set={name}={value}" for name, value in variables.items()]
     arguments += [f"--port={port}", f"--dbname={database}", "--file=-"]
     process = subprocess.run(
@@ -389,8 +465,7 @@ def _ask(port: int, database: str, query: str, **variables: str) -> dict[str, An
     )
     if process.returncode != 0:
         raise ServerSilentError(process.stderr.strip() or "psql failed without a word")
-    answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    return answer
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
+from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import table_requests
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._link import (
     LinkError,
     link_settings,
@@ -108,6 +110,11 @@ def _table_problems(name: str, mode: str, tables: Any) -> Iterator[str]:
         yield (
             f"{name}: ship_tables is a list of dictionaries, each with name, and columns or where."
         )
+    else:
+        try:
+            table_requests(tables)
+        except ReplicationError as error:
+            yield f"{name}: ship_{error}"
 
 
 def _listed(names: Iterable[str]) -> str:

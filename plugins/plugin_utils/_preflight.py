@@ -12,6 +12,10 @@ from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._firewall import is_network
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._link import bits_per_second
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._published import (
+    publishing_problems,
+    without_identity,
+)
 
 Facts = Mapping[str, Any]
 
@@ -36,7 +40,7 @@ def problems(shore: Facts, ships: Sequence[Facts]) -> list[str]:
 
     shore: name, version, become_method, preflight, database, tables, wal_level, max_wal_senders, max_replication_slots,
     archive_enabled, restart_allowed, firewall. ships: name, slot, addresses, mode, version, become_method, preflight,
-    link, seed_method, seeds_over_ssh, replace_data, tables.
+    link, seed_method, seeds_over_ssh, replace_data, tables (as ship_tables).
     """
     found = [f"{shore['name']}: {problem}" for problem in _shore_problems(shore, ships)]
     for ship in ships:
@@ -75,7 +79,9 @@ def _shore_problems(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
             f"{preflight['data']['directory']} holds data, but postgresql-common knows no such cluster."
             " Register it with pg_createcluster, or name the right one with fleet_cluster."
         )
-    copied = [name for ship in ships if ship["mode"] == "logical" for name in ship["tables"]]
+    copied = [
+        entry["name"] for ship in ships if ship["mode"] == "logical" for entry in ship["tables"]
+    ]
     if server is None:
         if copied and not preflight["server_error"]:
             yield (
@@ -145,7 +151,8 @@ def _restart(shore: Facts) -> Iterator[str]:
 
 
 def _table_problems(shore: Facts, names: Sequence[str]) -> Iterator[str]:
-    tables = shore["preflight"]["server"]["tables"]
+    server = shore["preflight"]["server"]
+    tables = server["tables"]
     if not names:
         return
     if tables is None:
@@ -168,7 +175,7 @@ def _table_problems(shore: Facts, names: Sequence[str]) -> Iterator[str]:
         yield (
             f"{_list(unlogged)} cannot be published, being unlogged or temporary: ALTER TABLE … SET LOGGED."
         )
-    without = [name for name, table in there.items() if table["identity"] in ("none", "nothing")]
+    without = [bare for name in there for bare in without_identity(server, {"name": name})]
     if without:
         yield (
             f"{_list(without)} has no replica identity, so an UPDATE or DELETE would fail ashore once it is"
@@ -202,6 +209,8 @@ def _ship_problems(shore: Facts, ship: Facts) -> Iterator[str]:
         )
     if server is None:
         return
+    if ship["mode"] == "logical":
+        yield from publishing_problems(server, ship["tables"])
     if preflight["data"]["kind"] == "absent":
         share = SEED_SPACE if ship["mode"] == "physical" else COPY_SPACE
         if preflight["free_bytes"] < server["bytes"] * share:

@@ -10,12 +10,14 @@ import pytest
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
 from ansible_collections.hmm.pg_replication.plugins.module_utils._names import TableName
 from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import (
-    Filter,
     Publication,
     PublicationRequest,
-    PublishedTable,
     TableRequest,
     publication_request,
+)
+from ansible_collections.hmm.pg_replication.plugins.module_utils._replica_identity import (
+    Filter,
+    PublishedTable,
 )
 
 ENTRY = (

@@ -13,15 +13,17 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._names import T
 from ansible_collections.hmm.pg_replication.plugins.module_utils._plan import Plan, Way
 from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import (
     Catalog,
-    Filter,
     Publication,
     PublicationRequest,
-    PublishedTable,
-    Relation,
     TableRequest,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._publication_plan import (
     plan_publication,
+)
+from ansible_collections.hmm.pg_replication.plugins.module_utils._replica_identity import (
+    Filter,
+    PublishedTable,
+    Relation,
 )
 from tests.unit.render import statements
 

@@ -105,6 +105,22 @@ def test_ships_are_asked_for_one_by_one_in_a_list_or_all(asked: Any, names: list
             {"ships": {"a": {"ship_mode": "logical", "ship_tables": ["documents"]}}},
             "a: ship_tables is a list of dictionaries, each with name, and columns or where.",
         ),
+        (
+            {
+                "ships": {
+                    "a": {"ship_mode": "logical", "ship_tables": [{"name": "d", "colums": []}]}
+                }
+            },
+            "a: ship_tables[0]: 'colums' is unknown; possible are columns, name, only, where.",
+        ),
+        (
+            {
+                "ships": {
+                    "a": {"ship_mode": "logical", "ship_tables": [{"name": "d", "where": "a;"}]}
+                }
+            },
+            "a: ship_tables[0].where: a semicolon is not possible in 'a;'.",
+        ),
     ],
 )
 def test_what_is_wrong_is_a_sentence(case: dict[str, Any], sentence: str) -> None:

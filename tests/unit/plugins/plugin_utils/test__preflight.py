@@ -10,7 +10,25 @@ import pytest
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._preflight import problems
 
 GIGABYTE = 10**9
-TABLE = {"kind": "r", "persistence": "p", "identity": "index"}
+RELATION = {
+    "oid": 1,
+    "schema": "public",
+    "name": "documents",
+    "kind": "r",
+    "publishable": True,
+    "full": False,
+    "identity": ["id"],
+    "stored": None,
+    "virtual": None,
+    "children": None,
+}
+TABLE = {
+    "oid": 1,
+    "kind": "r",
+    "persistence": "p",
+    "columns": ["id", "title", "confidential"],
+    "relations": [RELATION],
+}
 
 
 def host(**other: Any) -> dict[str, Any]:
@@ -43,6 +61,7 @@ def server(**other: Any) -> dict[str, Any]:
         "tablespaces": [],
         "wal": {"bytes": 0, "seconds": 90000},
         "tables": {"documents": TABLE},
+        "filters": [],
         **other,
     }
 
@@ -68,6 +87,12 @@ def running(**other: Any) -> dict[str, Any]:
     return shore(host(server=server(**other), cluster={"port": 5432}))
 
 
+def relation(**other: Any) -> dict[str, Any]:
+    """The table documents, with this in the table's own facts or in those of the relation."""
+    own = {name: value for name, value in other.items() if name in TABLE}
+    return {**TABLE, **own, "relations": [{**RELATION, **other}]}
+
+
 def ship(preflight: dict[str, Any] | None = None, **other: Any) -> dict[str, Any]:
     return {
         "name": "algeciras",
@@ -81,7 +106,7 @@ def ship(preflight: dict[str, Any] | None = None, **other: Any) -> dict[str, Any
         "seed_method": "pack",
         "seeds_over_ssh": True,
         "replace_data": False,
-        "tables": ["documents"],
+        "tables": [{"name": "documents"}],
         **other,
     }
 
@@ -192,17 +217,17 @@ def test_nothing_stands_in_the_way(ashore: dict[str, Any], ships: list[dict[str,
         (running(tables=None), logical(), "busan: there is no database hmm_db"),
         (running(tables={"documents": None}), logical(), "busan: hmm_db has no table documents"),
         (
-            running(tables={"documents": {**TABLE, "kind": "v"}}),
+            running(tables={"documents": relation(publishable=False, kind="v")}),
             logical(),
             "busan: documents cannot be published: only tables can.",
         ),
         (
-            running(tables={"documents": {**TABLE, "persistence": "u"}}),
+            running(tables={"documents": relation(publishable=False, persistence="u")}),
             logical(),
             "busan: documents cannot be published, being unlogged",
         ),
         (
-            running(tables={"documents": {**TABLE, "identity": "none"}}),
+            running(tables={"documents": relation(identity=None)}),
             logical(),
             "busan: documents has no replica identity",
         ),
