@@ -199,7 +199,13 @@ SELECT json_build_object(
   'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
   'settings', (SELECT json_object_agg(name, setting)
     FROM pg_settings WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots',
-    'listen_addresses', 'archive_mode', 'archive_command')),
+    'listen_addresses', 'archive_mode')),
+  'archive', (SELECT CASE
+    WHEN bool_or(name = 'archive_mode' AND setting = 'off') THEN ''
+    WHEN bool_or(name = 'archive_library' AND setting <> '') THEN 'other'
+    WHEN bool_or(setting LIKE '/usr/local/lib/pg_replication/archive_wal %') THEN 'pg_replication'
+    WHEN bool_or(name = 'archive_command' AND setting <> '') THEN 'other'
+    ELSE '' END FROM pg_settings WHERE name IN ('archive_mode', 'archive_command', 'archive_library')),
   'slots', json_build_object('max', current_setting('max_replication_slots')::int,
     'used', (SELECT coalesce(json_agg(slot_name ORDER BY slot_name), '[]') FROM pg_replication_slots)),
   'clients', (SELECT count(*) FROM pg_stat_activity

@@ -39,8 +39,8 @@ def problems(shore: Facts, ships: Sequence[Facts]) -> list[str]:
     """Every problem as a sentence that begins with the host's name and says what to do.
 
     shore: name, version, become_method, preflight, database, tables, wal_level, max_wal_senders, max_replication_slots,
-    archive_enabled, restart_allowed, firewall. ships: name, slot, addresses, mode, version, become_method, preflight,
-    link, seed_method, seeds_over_ssh, replace_data, tables (as ship_tables).
+    archive_enabled, archive_replaced, restart_allowed, firewall. ships: name, slot, addresses, mode, version,
+    become_method, preflight, link, seed_method, seeds_over_ssh, replace_data, tables (as ship_tables).
     """
     found = [f"{shore['name']}: {problem}" for problem in _shore_problems(shore, ships)]
     for ship in ships:
@@ -100,6 +100,12 @@ def _shore_problems(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
     if packed and preflight["free_bytes"] < server["bytes"] * PACK_SPACE:
         yield _space(preflight, server["bytes"] * PACK_SPACE, "the pack of a base backup")
     yield from _room(shore, ships)
+    if server["archive"] == "other" and shore["archive_enabled"] and not shore["archive_replaced"]:
+        yield (
+            "the server archives its WAL by an archive_command or archive_library of its own. Keep it with"
+            " primary_archive_enabled: false, or let the collection's archive take its place with -e"
+            " fleet_archive_replaced=true."
+        )
     # Where nobody is connected, nobody notices.
     if server["clients"] and not shore["restart_allowed"]:
         yield from _restart(shore)

@@ -77,6 +77,12 @@ def publishing_problems(server: Facts, entries: Iterable[Facts]) -> Iterator[str
                 f"ship_tables: the server refuses where of {entry['name']}, {where['where']!r}:"
                 f" {where['refusal']}."
             )
+        if table["kind"] == "p" and (columns is not None or entry.get("where") is not None):
+            yield (
+                f"ship_tables: {entry['name']} is partitioned, and only its partitions can be published with columns or"
+                " where. Name those, or leave columns and where out."
+            )
+            continue
         for name, gap, reason in _gaps(server, entry):
             if gap is not Gap.NO_IDENTITY:
                 wider = _WIDER if columns is None else _WIDER_BESIDE_COLUMNS
