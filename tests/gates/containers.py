@@ -44,5 +44,6 @@ def _run(command: str, scenario: str, *options: str) -> None:
         variables={
             "ANSIBLE_COLLECTIONS_PATH": f"{TREE}:{dependencies}",
             "MOLECULE_COMMAND_BORDERS": "0",
+            "PYTHONUNBUFFERED": "1",  # what is seen in a log is what happens
         },
     )
