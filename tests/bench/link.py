@@ -3,7 +3,7 @@
 
 """python -m tests.bench.link: seed a ship over a link that cuts, beside plain pg_basebackup.
 
-The link of the lab's scenario `link`, but with a gigabyte and ten cuts, two of them longer than the
+The lab's scenario `link`, but with a gigabyte and ten cuts, every fourth of them longer than the
 minute after which a server takes a silent ship for gone. Each way gets the same link and the same
 cuts, at the same shares of what it has to bring aboard. Half an hour; prints a table.
 """
@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,9 @@ from tests.containers.faults import Fault, happen, relay, watch
 from tests.gates.paths import CHECKOUT
 
 SHIP, SHORE = "algeciras", "198.18.1.10"
-LINK = {"bandwidth": "80Mbit", "latency": "100ms"}
-RELAY = ("rate=80000000", "delay=0.05", "queue=1048576")
-LONG = (3, 7)  # which of the cuts outlast wal_sender_timeout
-CUTS = tuple(Fault(0.05 + number / 11, "cut", 75 if number in LONG else 15) for number in range(10))
-LIMIT = 3600  # seconds for one way
+LATENCY = 0.04  # seconds there and back, and as long a queue
+SHORT, LONG = 12, 70  # seconds of a cut; every fourth is long and outlasts wal_sender_timeout
+LIMIT = 1800  # seconds for one way
 RETRY = 5
 MEGABYTE = 1_000_000
 CONNECTION = (
@@ -79,15 +77,36 @@ HEADER = """\
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.link", description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1000, help="of data that hardly compress")
+    parser.add_argument("--mbit", type=int, default=80, help="a second over the link")
+    parser.add_argument("--cuts", type=int, default=10)
     chosen = parser.parse_args()
+    rate = chosen.mbit * MEGABYTE
+    cuts = weather(chosen.cuts)
+    link = {"bandwidth": f"{chosen.mbit}Mbit", "latency": f"{LATENCY * 1000:.0f}ms"}
     with engine(), lab(chosen.megabytes):
-        relay("set", *RELAY)
-        rows = [ours()]
+        relay(
+            "set",
+            f"rate={rate}",
+            f"delay={LATENCY / 2}",
+            f"queue={max(131072, rate * LATENCY / 8)}",
+        )
+        rows = [ours(link, cuts)]
+        print(rows[0], flush=True)
         _aboard("pg_ctlcluster", images.SUITES["bookworm"], "main", "stop", user="root")
-        rows += [theirs(way, options, rows[0]) for way, options in WAYS.items()]
-    print(f"\n{len(CUTS)} cuts, {LINK['bandwidth']}, {LINK['latency']} there and back\n\n{HEADER}")
+        for way, options in WAYS.items():
+            rows.append(theirs(way, options, rows[0], cuts))
+            print(rows[-1], flush=True)
+    print(f"\n{len(cuts)} cuts, {link['bandwidth']}, {link['latency']} there and back\n\n{HEADER}")
     for row in rows:
         print(row)
+
+
+def weather(count: int) -> list[Fault]:
+    """Cuts, evenly over a seed."""
+    return [
+        Fault(0.05 + number / (count + 1), "cut", LONG if number % 4 == 3 else SHORT)
+        for number in range(count)
+    ]
 
 
 @contextlib.contextmanager
@@ -102,32 +121,32 @@ def lab(megabytes: int) -> Iterator[None]:
         _molecule("destroy")
 
 
-def ours() -> Row:
+def ours(link: Mapping[str, str], cuts: Sequence[Fault]) -> Row:
     """The playbook, while the weather is bad."""
     with tempfile.TemporaryDirectory() as folder:
         stop = Path(folder) / "stop"
         reports: list[Any] = []
-        weather = threading.Thread(target=lambda: reports.append(watch(SHIP, CUTS, stop)))
-        weather.start()
+        sky = threading.Thread(target=lambda: reports.append(watch(SHIP, cuts, stop)))
+        sky.start()
         attempts = 1
         try:
-            while not _onboard() and attempts < len(CUTS):
+            while not _onboard(link) and attempts < len(cuts):
                 attempts += 1
         finally:
             stop.touch()
-            weather.join()
+            sky.join()
     (report,) = reports
-    if report is None or len(report.faults) != len(CUTS):
+    if report is None or len(report.faults) != len(cuts):
         raise RuntimeError(f"not all cuts happened during the seed: {report}")
     passed = report.link["to_ship"]["passed"]["shore:ssh"]["payload"]
     return Row("ship_onboard.yml", report.pack_bytes, passed, report.seconds, attempts)
 
 
-def theirs(way: str, options: Sequence[str], known: Row) -> Row:
+def theirs(way: str, options: Sequence[str], known: Row, cuts: Sequence[Fault]) -> Row:
     """pg_basebackup, begun anew whenever it fails."""
     relay("reset")
     needed = known.needed if options else _size_of_cluster()
-    coming = list(CUTS)
+    coming = list(cuts)
     began = time.monotonic()
     attempts = 0
     backup: subprocess.Popen[str] | None = None
@@ -171,10 +190,10 @@ def _aboard(*words: str, user: str = "postgres") -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _onboard() -> bool:
+def _onboard(link: Mapping[str, str]) -> bool:
     shared, scenario = (CHECKOUT / "molecule" / name / "inventory" for name in ("shared", "link"))
     command = ["ansible-playbook", f"--inventory={shared}", f"--inventory={scenario}"]
-    command += ["--extra-vars", json.dumps({"ship_link": LINK}), "playbooks/ship_onboard.yml"]
+    command += ["--extra-vars", json.dumps({"ship_link": link}), "playbooks/ship_onboard.yml"]
     config = CHECKOUT / ".cache" / "containers" / "ssh_config"
     variables = {
         "MOLECULE_PROJECT_DIRECTORY": str(CHECKOUT),
