@@ -39,8 +39,6 @@ TRACES = (
     "/var/lib/apt/",
     "/var/lib/dpkg/",
     "/var/log/",
-    # Ansible's own copy of a module that ran in the background as another user.
-    "/var/tmp/ansible-tmp-",  # noqa: S108
 )
 # A cluster that the machine's user makes with the demo's PostgreSQL, and wants to keep.
 MAKE_MINE = 'pg_createcluster --start "$(ls /usr/lib/postgresql)" mine >/dev/null'
