@@ -14,6 +14,9 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.hmm.pg_replication.plugins.module_utils._progress_file import (
+    WAITING_OPTIONS,
+)
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._progress import (
     Progress,
     duration,
@@ -22,10 +25,8 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._progress impor
 
 _SPEC = {
     "path": {"type": "path", "required": True},
-    "interval": {"type": "float", "default": 5},
-    "timeout": {"type": "float", "default": 0},
     "stale_timeout": {"type": "float", "default": 300},
-    "unreachable_timeout": {"type": "float", "default": 1800},
+    **WAITING_OPTIONS,
 }
 
 
@@ -110,37 +111,20 @@ class Follower:
         return {"failed": True, "changed": False, "msg": message}
 
 
-class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]
-    """The action plugin: follow_progress on the controller."""
+class Looking(ActionBase):  # type: ignore[misc,unused-ignore]
+    """An action that looks again and again at what goes on on the host."""
 
     _requires_connection = True
     _supports_check_mode = True
     _supports_async = False
 
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validated, options = self.validate_argument_spec(argument_spec=_SPEC)  # type: ignore[no-untyped-call]
-        if self._task.check_mode:
-            result.update(self._look(options["path"], task_vars))
-            return result
-        name = (task_vars or {}).get("inventory_hostname", "")
-        follower = Follower(str(name), options, self._display.display)
-        result.update(follower.follow(lambda: self._look(options["path"], task_vars)))
-        return result
-
-    def _look(self, path: str, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        """One look.
+    def look(self, task_vars: dict[str, Any] | None, **module: Any) -> dict[str, Any]:
+        """One look, by this module or the task's own.
 
         :raises ConnectionError: the host was not reached, or the link was cut meanwhile.
         """
         try:
-            result: dict[str, Any] = self._execute_module(
-                module_name="hmm.pg_replication.follow_progress",
-                module_args={"path": path},
-                task_vars=task_vars,
-            )
+            result: dict[str, Any] = self._execute_module(task_vars=task_vars, **module)
         except AnsibleConnectionFailure as error:
             if self._connection.transport == "ssh":
                 # A shared connection that died with the link would be taken again.
@@ -153,4 +137,27 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]
         result.pop("invocation", None)
         if result.get("unreachable") or ("progress" not in result and "module_stdout" in result):
             raise ConnectionError(str(result.get("msg", "")))
+        return result
+
+
+class ActionModule(Looking):
+    """The action plugin: follow_progress on the controller."""
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, options = self.validate_argument_spec(argument_spec=_SPEC)  # type: ignore[no-untyped-call]
+
+        def look() -> dict[str, Any]:
+            module_args = {"path": options["path"]}
+            module_name = "hmm.pg_replication.follow_progress"
+            return self.look(task_vars, module_name=module_name, module_args=module_args)
+
+        if self._task.check_mode:
+            result.update(look())
+            return result
+        name = (task_vars or {}).get("inventory_hostname", "")
+        follower = Follower(str(name), options, self._display.display)
+        result.update(follower.follow(look))
         return result

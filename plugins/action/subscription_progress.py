@@ -9,28 +9,28 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.plugins.action import ActionBase
 
-from ansible_collections.hmm.pg_replication.plugins.action.follow_progress import Follower
-from ansible_collections.hmm.pg_replication.plugins.module_utils._progress_file import Rate, rated
+from ansible_collections.hmm.pg_replication.plugins.action.follow_progress import (
+    Follower,
+    Looking,
+)
+from ansible_collections.hmm.pg_replication.plugins.module_utils._progress_file import (
+    WAITING_OPTIONS,
+    Rate,
+    rated,
+)
 
 _WAITING = {
     "wait": {"type": "bool", "default": False},
-    "interval": {"type": "float", "default": 5},
-    "timeout": {"type": "float", "default": 0},
-    "unreachable_timeout": {"type": "float", "default": 1800},
+    **WAITING_OPTIONS,
     "grace": {"type": "float", "default": 0},
 }
 
 
-class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]
+class ActionModule(Looking):
     """The action plugin: subscription_progress on the controller."""
-
-    _requires_connection = True
-    _supports_check_mode = True
-    _supports_async = False
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -50,7 +50,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]
 
         def look() -> dict[str, Any]:
             nonlocal enabled
-            found = self._look(task_vars)
+            found = self.look(task_vars)
             progress = found.get("progress")
             if found.get("enabled"):
                 enabled = time.monotonic()
@@ -66,21 +66,3 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]
         follower = Follower(str(name), {**options, "stale_timeout": 0}, self._display.display)
         result.update(follower.follow(look))
         return result
-
-    def _look(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        """One look.
-
-        :raises ConnectionError: the host was not reached, or the link was cut meanwhile.
-        """
-        try:
-            found: dict[str, Any] = self._execute_module(task_vars=task_vars)
-        except AnsibleConnectionFailure as error:
-            self._connection.reset()
-            raise ConnectionError(str(error)) from None
-        except AnsibleError as error:
-            # A folder that cannot be made on the host: what a link cut in between looks like.
-            raise ConnectionError(str(error)) from None
-        found.pop("invocation", None)
-        if found.get("unreachable") or ("progress" not in found and "module_stdout" in found):
-            raise ConnectionError(str(found.get("msg", "")))
-        return found

@@ -15,6 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# What doc_fragments/waiting.py tells of.
+WAITING_OPTIONS: dict[str, dict[str, Any]] = {
+    "interval": {"type": "float", "default": 5},
+    "timeout": {"type": "float", "default": 0},
+    "unreachable_timeout": {"type": "float", "default": 1800},
+}
 # The rate is that of so many seconds past: steady enough to read, quick enough to follow a link.
 WINDOW_SECONDS = 30
 

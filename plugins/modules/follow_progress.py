@@ -20,6 +20,7 @@ description:
   - Fails with the work's own message where that has failed.
 extends_documentation_fragment:
   - hmm.pg_replication.attributes
+  - hmm.pg_replication.waiting
 attributes:
   check_mode:
     support: full
@@ -43,27 +44,12 @@ options:
         C(done_bytes), C(total_bytes), C(rate), C(seconds_left), C(message) and C(updated).
     type: path
     required: true
-  interval:
-    description:
-      - Seconds between two looks, and so between two lines.
-    type: float
-    default: 5
-  timeout:
-    description:
-      - Seconds after which the task fails although the work goes on. V(0) waits for as long as it takes.
-    type: float
-    default: 0
   stale_timeout:
     description:
       - Seconds after which work whose file no longer changes, or never appeared, is taken for dead. V(0) trusts it
         for ever.
     type: float
     default: 300
-  unreachable_timeout:
-    description:
-      - Seconds that the host may be out of reach in one piece.
-    type: float
-    default: 1800
 notes:
   - Ansible's SSH connection notices a link that has gone dark only if it is told to. Set
     C(ansible_ssh_common_args) to V(-o ServerAliveInterval=15 -o ServerAliveCountMax=4) for ships.
@@ -109,6 +95,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.hmm.pg_replication.plugins.module_utils._progress_file import (
+    WAITING_OPTIONS,
+)
+
 
 def look(path: Path) -> tuple[dict[str, Any] | None, float | None]:
     """The file's content and its age; a file that is being rewritten has no content for a moment."""
@@ -128,10 +118,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "interval": {"type": "float", "default": 5},
-            "timeout": {"type": "float", "default": 0},
             "stale_timeout": {"type": "float", "default": 300},
-            "unreachable_timeout": {"type": "float", "default": 1800},
+            **WAITING_OPTIONS,
         },
         supports_check_mode=True,
     )

@@ -20,6 +20,7 @@ description:
   - Works on clusters that Debian's postgresql-common looks after, also on one that is down.
 extends_documentation_fragment:
   - hmm.pg_replication.attributes
+  - hmm.pg_replication.cluster
 attributes:
   check_mode:
     support: full
@@ -30,16 +31,6 @@ attributes:
   idempotent:
     support: full
 options:
-  version:
-    description:
-      - The major version of the cluster, as C(pg_lsclusters) lists it.
-    type: str
-    required: true
-  cluster:
-    description:
-      - The name of the cluster.
-    type: str
-    default: main
   blocks:
     description:
       - The blocks. Those that are not named here are left as they are.
@@ -95,9 +86,6 @@ options:
             type: str
             choices: [cert, ident, md5, peer, reject, scram-sha-256, trust]
             default: scram-sha-256
-requirements:
-  - psycopg2 2.9 or newer (Debian C(python3-psycopg2))
-  - postgresql-common, which Debian's packages of PostgreSQL bring
 notes:
   - Has to run as root.
 seealso:

@@ -22,6 +22,7 @@ description:
   - Works on a cluster that is down; it stays down.
 extends_documentation_fragment:
   - hmm.pg_replication.attributes
+  - hmm.pg_replication.cluster
 attributes:
   check_mode:
     support: full
@@ -30,16 +31,6 @@ attributes:
   idempotent:
     support: full
 options:
-  version:
-    description:
-      - The major version of the cluster, as C(pg_lsclusters) lists it.
-    type: str
-    required: true
-  cluster:
-    description:
-      - The name of the cluster.
-    type: str
-    default: main
   name:
     description:
       - The name of the file is C(50-pg_replication-NAME.conf). Of two files that set the same, the later by
@@ -59,9 +50,6 @@ options:
         names these settings.
     type: bool
     default: true
-requirements:
-  - psycopg2 2.9 or newer (Debian C(python3-psycopg2))
-  - postgresql-common, which Debian's packages of PostgreSQL bring
 notes:
   - Has to run as root, since only root can restart a server that systemd runs.
 seealso:

@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - hmm.pg_replication.attributes
   - hmm.pg_replication.connection
+  - hmm.pg_replication.waiting
 attributes:
   check_mode:
     support: full
@@ -56,24 +57,10 @@ options:
     default: 0
   wait:
     description:
-      - Whether to wait until every table is ready. Fails where the subscription is disabled, by an error for example.
+      - Whether to wait until every table is ready, as O(interval) and the timeouts say. Fails where the subscription
+        is disabled, by an error for example.
     type: bool
     default: false
-  interval:
-    description:
-      - Seconds between two looks, and so between two lines, with O(wait=true).
-    type: float
-    default: 5
-  timeout:
-    description:
-      - Seconds after which the task fails although the copy goes on. V(0) waits for as long as it takes.
-    type: float
-    default: 0
-  unreachable_timeout:
-    description:
-      - Seconds that the host may be out of reach in one piece.
-    type: float
-    default: 1800
   grace:
     description:
       - Seconds that the subscription may be disabled in one piece before that is a failure, with O(wait=true). For a
@@ -223,6 +210,9 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._module import 
     Result,
     run_module,
 )
+from ansible_collections.hmm.pg_replication.plugins.module_utils._progress_file import (
+    WAITING_OPTIONS,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._subscription_progress import (
     ProgressRequest,
     progress_of,
@@ -254,9 +244,7 @@ def main() -> None:
             "total_bytes": {"type": "int", "default": 0},
             # For the action plugin: here is one look.
             "wait": {"type": "bool", "default": False},
-            "interval": {"type": "float", "default": 5},
-            "timeout": {"type": "float", "default": 0},
-            "unreachable_timeout": {"type": "float", "default": 1800},
+            **WAITING_OPTIONS,
             "grace": {"type": "float", "default": 0},
         },
         progress_request,
