@@ -365,15 +365,18 @@ def _settings(role: Role, found: Mapping[str, str]) -> Iterator[Step]:
 def _grants(
     role: Role, wanted: Mapping[str, frozenset[Grant]], found: frozenset[Grant]
 ) -> Iterator[Step]:
-    for grant in sorted(wanted[role.name] - found):
-        yield Step(
-            f"grant {role.name} what it needs on {grant}",
-            sql.SQL("GRANT {} TO {}").format(grant.privilege, sql.Identifier(role.name)),
-        )
-    for grant in sorted(found - wanted[role.name]):
+    revoked = found - wanted[role.name]
+    for grant in sorted(revoked):
         yield Step(
             f"revoke what {role.name} has on {grant}",
             sql.SQL("REVOKE {} FROM {}").format(grant.privilege, sql.Identifier(role.name)),
+        )
+    # To revoke SELECT on a table takes it from each of its columns, too.
+    left = {grant for grant in found - revoked if Grant("table", grant.path[:-1]) not in revoked}
+    for grant in sorted(wanted[role.name] - left):
+        yield Step(
+            f"grant {role.name} what it needs on {grant}",
+            sql.SQL("GRANT {} TO {}").format(grant.privilege, sql.Identifier(role.name)),
         )
 
 

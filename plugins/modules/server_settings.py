@@ -202,12 +202,16 @@ class Server:
         return sorted(name for name, row in self.state().items() if row["pending_restart"])
 
     def overridden(self, wanted: str | None) -> dict[str, str]:
+        # Until its restart, a setting comes from where it came from before.
         names = names_in(wanted or "")
         ours = self.file.with_name(DROP_IN_PREFIX)
         return {
             name: row["sourcefile"]
             for name, row in sorted(self.state().items())
-            if name in names and row["sourcefile"] and not row["sourcefile"].startswith(str(ours))
+            if name in names
+            and not row["pending_restart"]
+            and row["sourcefile"]
+            and not row["sourcefile"].startswith(str(ours))
         }
 
     def close(self) -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.gates.environments import environment
 from tests.gates.packages import need
 from tests.gates.paths import CHECKOUT
@@ -19,10 +21,22 @@ def unit() -> str | None:
 def integration() -> str | None:
     need("npm", "npm", "ca-certificates")
     need("pg_basebackup", "postgresql-client")  # the lab's servers come without
+    _need_debian_server()
     need("zstd", "zstd")
     environment("main").run("python", "-m", "tests.lab", "fetch", folder=CHECKOUT)
     # Two at a time, each with servers of its own: one version's tests stay together.
     return _pytest("tests/integration", "--numprocesses=2", "--dist=loadgroup")
+
+
+def _need_debian_server() -> None:
+    """For clusters of postgresql-common; without the one that the package would make and start."""
+    if any(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
+        return
+    need("pg_createcluster", "postgresql-common")
+    folder = Path("/etc/postgresql-common/createcluster.d")
+    folder.mkdir(exist_ok=True)
+    (folder / "hmm_tests.conf").write_text("create_main_cluster = false\n")
+    need("postgres", "postgresql")
 
 
 def _pytest(folder: str, *options: str) -> str | None:
