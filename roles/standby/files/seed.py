@@ -26,10 +26,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from packs import (
+    DESCRIPTION,
+    MANIFEST,
+    UNPACKERS,
+    Pack,
+    SeedError,
+    chain,
+    folder_bytes,
+    misfit,
+    read_json,
+    size,
+    sync,
+    sync_folder,
+    write_synced,
+)
 from shore_link import Shore, die_with_parent, hopeless, known, last_line, run
 
 MARKER = "pg_replication_seed.json"
@@ -37,9 +52,24 @@ EXIT_FAILED = 3
 _CHUNK = 1024 * 1024
 _SPARE = 64 * 1024 * 1024  # bytes left free on a disk
 _SLOW_DISK = 25_000_000  # bytes a second
+_SEGMENT = (1 << 30) // _SLOW_DISK  # seconds to read the largest file that PostgreSQL writes
+_VANISHED = 24  # rsync's exit code where a file went away while the rest was copied
+_IDENTIFIER = "Database system identifier"
+# Differences only, in place, so that a cut loses none of them; files as a cluster has them.
+_RENEWAL = (
+    "--recursive",
+    "--links",
+    "--times",
+    "--perms",
+    "--chmod=Du=rwx,Fu=rw,go=",
+    "--delete",
+    "--inplace",
+    "--no-whole-file",
+    "--compress",
+    "--info=progress2",
+    "--no-inc-recursive",
+)
 _RATE_WINDOW = 60.0  # seconds
-# Archives of a pack, and what unpacks them.
-_UNPACKERS = {"base.tar.zst": "zstd", "base.tar.gz": "gzip"}
 _LOCK_PATIENCE = 30.0  # seconds
 # Refusals that are no weather: what a server says that will not admit this ship.
 _REFUSED = (
@@ -54,10 +84,6 @@ _REFUSED = (
     "could not set compression",
     "No space left on device",
 )
-
-
-class SeedError(Exception):
-    """Something that trying again does not cure; the text is a sentence for the operator."""
 
 
 class Stopped(BaseException):
@@ -132,119 +158,6 @@ class Status:
                 new.unlink()
 
 
-@dataclasses.dataclass(frozen=True)
-class Pack:
-    """A compressed base backup, as pack.json describes it."""
-
-    name: str
-    file: str
-    bytes: int
-    sha256: str
-    data_bytes: int
-    version: int
-    system_identifier: str
-    timeline: int
-    start_lsn: str
-
-    @classmethod
-    def read(cls, facts: Mapping[str, Any]) -> Pack:
-        """The pack of these facts; a sentence where some are missing."""
-        try:
-            version = int(facts["version"])
-            pack = cls(
-                name=str(facts["name"]),
-                file=str(facts.get("file") or "base.tar.zst"),
-                bytes=int(facts["bytes"]),
-                sha256=str(facts["sha256"]),
-                data_bytes=int(facts["data_bytes"]),
-                version=version // 10000 if version >= 10000 else version,  # noqa: PLR2004
-                system_identifier=str(facts["system_identifier"]),
-                timeline=int(facts["timeline"]),
-                start_lsn=str(facts["start_lsn"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise SeedError(f"The pack's description is incomplete or wrong: {error!r}.") from None
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", pack.name):
-            raise SeedError(f"{pack.name!r} is no name of a pack.")
-        if pack.file not in _UNPACKERS:
-            raise SeedError(
-                f"The pack {pack.name} is {pack.file}, and {', '.join(_UNPACKERS)} are known."
-            )
-        return pack
-
-
-def lsn(text: str) -> int:
-    """A position in the WAL as a number."""
-    high, slash, low = text.partition("/")
-    try:
-        return (int(high, 16) << 32) + int(low, 16) if slash else int(text, 16)
-    except ValueError:
-        raise SeedError(f"{text!r} is no position in the WAL.") from None
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    return f"{count / 1e6:.1f} MB"
-
-
-def misfit(pack: Pack, wanted: Mapping[str, Any]) -> str | None:
-    """Why a pack is not one for this ship, as a sentence."""
-    checks = (
-        ("version", pack.version, "PostgreSQL's major version"),
-        ("system_identifier", pack.system_identifier, "the system identifier"),
-        ("timeline", pack.timeline, "the timeline"),
-    )
-    for key, has, name in checks:
-        need = wanted.get(key)
-        if need and str(need) != str(has):
-            return (
-                f"The pack {pack.name} does not fit: {name} is {has} in it, and {need} ashore."
-                " Take a newer pack."
-            )
-    oldest = wanted.get("oldest_lsn")
-    if oldest and lsn(pack.start_lsn) < lsn(str(oldest)):
-        return (
-            f"The pack {pack.name} begins at {pack.start_lsn}, and the shore keeps the WAL from"
-            f" {oldest} on: take a newer pack."
-        )
-    return None
-
-
-def sync(path: Path) -> None:
-    """Have everything below a folder on the disk, whatever happens next."""
-    subprocess.run(["sync", "--file-system", str(path)], check=True)
-
-
-def write_synced(path: Path, content: Mapping[str, Any]) -> None:
-    """A small JSON file that is there as a whole or not at all, a power cut included."""
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Have a folder's names on the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def bytes_read(pid: int) -> int:
     """How much a process has read so far; 0 where the kernel does not tell."""
     try:
@@ -255,12 +168,23 @@ def bytes_read(pid: int) -> int:
     return int(match[1]) if match else 0
 
 
+def percent_told(pid: int) -> int:
+    """How far rsync says that it is, in what it wrote last; 0 where it says nothing."""
+    try:
+        told = Path(f"/proc/{pid}/fd/1").read_bytes()[-4096:]
+    except OSError:
+        return 0
+    found = re.findall(rb"(\d+)%", told)
+    return min(100, int(found[-1])) if found else 0
+
+
 class Seed:
     """One job, from whatever is there to a data directory in place."""
 
     def __init__(self, directory: Path, job: Mapping[str, Any], status: Status, lock: int) -> None:
         self.directory = directory
         self.job = job
+        # What is put in place, told in its marker: mostly the pack's name.
         self.name = str(job["name"])
         self.method = str(job["method"])
         self.status = status
@@ -272,6 +196,8 @@ class Seed:
         self.side = self.data.with_name(self.data.name + ".seed")
         self.mark = self.side / "seed.json"
         self.inner = self.side / "data"
+        self.parts = self.side / "parts"
+        self.stale = self.side / "stale"
         self._pack: Pack | None = None
 
     # What is there
@@ -285,7 +211,7 @@ class Seed:
         return self.data.exists() and any(self.data.iterdir()) and not self.placed()
 
     def stage(self) -> str:
-        """How far the side folder is: "", "unpacked" or "checked"."""
+        """How far the side folder is: "", "copied", "unpacked" or "checked"."""
         mark = read_json(self.mark)
         return str(mark.get("stage", "")) if mark.get("name") == self.name else ""
 
@@ -323,10 +249,12 @@ class Seed:
         self.refuse_what_is_not_ours()
         if read_json(self.mark).get("name", self.name) != self.name:
             self.clear_side()  # of a job that was given up
-        if not self.stage():
+        if self.stage() in ("", "copied"):
             if self.method == "stream":
                 self.begin_side()
                 self.stream()
+            elif self.method == "rsync":
+                self.renew()
             else:
                 self.fetch()
                 self.verify()
@@ -345,9 +273,15 @@ class Seed:
         if self._pack is None:
             facts: Mapping[str, Any] = self.job.get("pack") or {}
             if self.method == "aboard":
-                facts = read_json(self.folder() / "pack.json")
+                folder = Path(str(self.job["source"]["path"]))
+                facts = read_json(folder / DESCRIPTION)
                 if not facts:
-                    raise SeedError(f"There is no pack in {self.folder()}: no pack.json is in it.")
+                    raise SeedError(f"There is no pack in {folder}: no {DESCRIPTION} is in it.")
+                if facts.get("base"):
+                    raise SeedError(
+                        f"The pack in {folder} is incremental, and has but the changes since"
+                        f" {facts['base']}: carry a full one aboard."
+                    )
             pack = Pack.read(facts)
             problem = misfit(pack, {"version": self.job["version"], **(self.job.get("fits") or {})})
             if problem:
@@ -359,7 +293,7 @@ class Seed:
         """Where the pack lies aboard."""
         if self.method == "aboard":
             return Path(str(self.job["source"]["path"]))
-        return self.directory / self.name
+        return self.directory / self.pack().name
 
     def archive(self) -> Path:
         """The pack's archive aboard."""
@@ -371,17 +305,17 @@ class Seed:
         if self.method == "aboard":
             return
         folder = self.folder()
-        self.drop_other_packs()
+        self.drop_other_packs(chain(self.directory, pack))
         folder.mkdir(mode=0o750, exist_ok=True)
         target = self.archive()
         if target.exists() and target.stat().st_size > pack.bytes:
             target.unlink()
         self.room_for_all(pack)
         shore = Shore.read(self.job["source"], self.link)
-        manifest = folder / "backup_manifest"
+        manifest = folder / MANIFEST
         if not read_json(manifest):
             self.pull(shore, manifest, "--compress", "--partial-dir=.partial")
-        write_synced(folder / "pack.json", self.job["pack"])
+        write_synced(folder / DESCRIPTION, self.job["pack"])
         if self.fetched() < pack.bytes:
             self.pull(shore, target, "--partial", "--append-verify")
         if self.fetched() != pack.bytes:
@@ -392,47 +326,124 @@ class Seed:
 
     def room_for_all(self, pack: Pack) -> None:
         """Room for the rest of the pack and for what is in it."""
-        rest = pack.bytes - self.fetched()
+        rest, unpacked = pack.bytes - self.fetched(), self.unpacked_bytes()
         if self.directory.stat().st_dev == self.data.parent.stat().st_dev:
-            self.need_room(self.directory, rest + pack.data_bytes, "the rest of the seed")
+            self.need_room(self.directory, rest + unpacked, "the rest of the seed")
         else:
             self.need_room(self.directory, rest, "the rest of the pack")
-            self.need_room(self.data.parent, pack.data_bytes, "the unpacked data")
+            self.need_room(self.data.parent, unpacked, "the unpacked data")
+
+    def unpacked_bytes(self) -> int:
+        """What lies in the side folder at most: the parts beside what is made of them."""
+        parts = [pack.data_bytes for pack in self.packs()]
+        return sum(parts) if len(parts) == 1 else sum(parts) + parts[0] + parts[-1]
+
+    def packs(self) -> list[Pack]:
+        """The pack, and before it those that it builds on."""
+        return [self.pack()] if self.method == "aboard" else chain(self.directory, self.pack())
 
     def pull(self, shore: Shore, target: Path, *options: str) -> None:
         """One file, however often the link is cut."""
-        total = self.pack().bytes
-        retry = float(self.link.get("retry_s") or 5)
-        name = f"packs/{self.name}/{target.name}"
+        name = f"packs/{self.pack().name}/{target.name}"
 
-        def have() -> int:
-            return self.fetched()
+        def pulls() -> list[str]:
+            # What is aboard is read again, on both sides, before the first byte comes.
+            patience = max(shore.rsync_timeout, self.fetched() // _SLOW_DISK)
+            patient = dataclasses.replace(shore, rsync_timeout=patience)
+            return patient.pull(name, str(target), *options)
+
+        self.until_fetched(
+            f"{target.name} of the pack {self.pack().name}",
+            pulls,
+            lambda _pid: (self.fetched(), self.pack().bytes),
+        )
+
+    def until_fetched(
+        self,
+        what: str,
+        command: Callable[[], list[str]],
+        progress: Callable[[int], tuple[int, int]],
+    ) -> None:
+        """Run rsync until it has come to its end, however often the link is cut.
+
+        :param progress: bytes that are there, and of how many, while the process of this PID runs.
+        """
+        retry = float(self.link.get("retry_s") or 5)
+        figures = progress(0)
+
+        def watch(pid: int) -> None:
+            nonlocal figures
+            figures = progress(pid)
+            self.status.tell("fetch", "running", *figures)
 
         while True:
-            self.status.tell("fetch", done=have(), total=total)
-            # What is aboard is read again, on both sides, before the first byte comes.
-            patient = dataclasses.replace(
-                shore, rsync_timeout=max(shore.rsync_timeout, have() // _SLOW_DISK)
-            )
-            code, told = run(
-                patient.pull(name, str(target), *options),
-                lambda _pid: self.status.tell("fetch", done=have(), total=total),
-                keep=(self.lock,),
-            )
+            self.status.tell("fetch", "running", *figures)
+            code, told = run(command(), watch, keep=(self.lock,))
             if code == 0:
-                self.status.tell("fetch", done=have(), total=total)
+                self.status.tell("fetch", "running", *progress(0))
                 return
             sentence = hopeless(code, told)
             if sentence:
-                raise SeedError(
-                    f"{target.name} of the pack {self.name} cannot be fetched. {sentence}"
-                )
+                raise SeedError(f"{what} cannot be fetched. {sentence}")
             self.rest(
                 "fetch",
                 retry,
-                have(),
-                total,
+                *figures,
                 f"The link is cut ({last_line(told) or f'rsync ended with {code}'}); trying again.",
+            )
+
+    def renew(self, *options: str) -> None:
+        """A copy of the data aboard, brought to what is unpacked ashore by its differences.
+
+        The data themselves stay as they are, and are served until the new ones are complete.
+        """
+        pack = self.pack()
+        if not self.occupied():
+            raise SeedError(
+                f"There is nothing in {self.data} that rsync could renew: fetch a pack."
+            )
+        if self.stage() != "copied":
+            self.begin_side()
+            self.copy_data(pack)
+            self.advance("copied")
+        shore = Shore.read(self.job["source"], self.link)
+        # Of files that have changed, each side reads its own, and tells nothing meanwhile.
+        patience = max(shore.rsync_timeout, pack.data_bytes // _SLOW_DISK if options else _SEGMENT)
+        patient = dataclasses.replace(shore, rsync_timeout=patience)
+        percents: list[int] = [0]
+
+        def progress(pid: int) -> tuple[int, int]:
+            percents.append(max(percents[-1], percent_told(pid)))
+            return pack.data_bytes * percents[-1] // 100, pack.data_bytes
+
+        self.until_fetched(
+            f"The unpacked pack {pack.name}",
+            lambda: patient.pull(
+                f"unpacked/{pack.name}/",
+                f"{self.inner}/",
+                *_RENEWAL,
+                *options,
+            ),
+            progress,
+        )
+
+    def copy_data(self, pack: Pack) -> None:
+        """The data aboard, beside themselves; WAL is none of what is renewed."""
+        self.need_room(
+            self.side, max(pack.data_bytes, folder_bytes(self.data)), "the copy of the data"
+        )
+        total = folder_bytes(self.data)
+        code, told = run(
+            [
+                *("rsync", "--archive", "--exclude=/pg_wal/*", "--exclude=/postmaster.*"),
+                *(f"{self.data}/", f"{self.inner}/"),
+            ],
+            lambda _pid: self.status.tell("copy", done=folder_bytes(self.inner), total=total),
+            keep=(self.lock,),
+        )
+        if code not in (0, _VANISHED):
+            raise SeedError(
+                f"The data in {self.data} cannot be copied. {known(told) or last_line(told)}"
             )
 
     def fetched(self) -> int:
@@ -469,7 +480,7 @@ class Seed:
         if digest.hexdigest() != pack.sha256:
             if self.method != "aboard":
                 path.unlink()
-                (self.folder() / "backup_manifest").unlink(missing_ok=True)
+                (self.folder() / MANIFEST).unlink(missing_ok=True)
             raise SeedError(
                 f"The pack {pack.name} has not the checksum that was told for it: it was changed"
                 f" ashore, or its disk is bad. Have a new pack made."
@@ -484,8 +495,9 @@ class Seed:
 
     def clear_side(self) -> None:
         """Remove what an interrupted run left; the mark goes last."""
-        if self.inner.exists():
-            shutil.rmtree(self.inner)
+        for folder in (self.parts, self.stale, self.inner):
+            if folder.exists():
+                shutil.rmtree(folder)
 
     def advance(self, stage: str) -> None:
         """Have everything on the disk, then say so."""
@@ -493,12 +505,42 @@ class Seed:
         write_synced(self.mark, {"name": self.name, "stage": stage})
 
     def unpack(self) -> None:
-        """Decompress and untar into the side folder, fed from here: so that bytes can be counted."""
-        pack = self.pack()
-        self.need_room(self.side, pack.data_bytes, "the unpacked data")
-        path = self.archive()
+        """The pack into the side folder; an incremental one with those that it builds on."""
+        self.need_room(self.side, self.unpacked_bytes(), "the unpacked data")
+        packs = self.packs()
+        if len(packs) == 1:
+            self.unpack_into(self.inner, packs[0], self.folder())
+            return
+        folders = [self.parts / pack.name for pack in packs]
+        for pack, folder in zip(packs, folders):
+            folder.mkdir(mode=0o700, parents=True)
+            self.unpack_into(folder, pack, self.directory / pack.name)
+        self.combine(folders, packs[0].data_bytes)
+        shutil.rmtree(self.parts)
+
+    def combine(self, folders: Sequence[Path], total: int) -> None:
+        """One full backup out of a full one and those that build on it."""
+        self.inner.rmdir()
+        self.status.tell("combine", total=total)
+        code, told = run(
+            [str(self.bin / "pg_combinebackup"), f"--output={self.inner}", *map(str, folders)],
+            lambda _pid: self.status.tell("combine", done=folder_bytes(self.inner), total=total),
+            keep=(self.lock,),
+        )
+        if code < 0:
+            raise OSError(errno.EINTR, "pg_combinebackup was killed")
+        if code != 0:
+            self.clear_side()
+            raise SeedError(
+                f"The packs aboard cannot be combined. {known(told) or last_line(told)} Have a full"
+                " pack made."
+            )
+
+    def unpack_into(self, target: Path, pack: Pack, folder: Path) -> None:
+        """Decompress and untar, fed from here: so that bytes can be counted."""
+        path = folder / pack.file
         with os.fdopen(os.memfd_create("stderr"), "w+b") as errors:
-            broken = self._pipe(path, errors.fileno())
+            broken = self._pipe(path, target, errors.fileno())
             errors.seek(0)
             told = errors.read().decode(errors="replace")
         if broken:
@@ -508,16 +550,16 @@ class Seed:
                 f"The pack {pack.name} cannot be unpacked into {self.side}."
                 f" {sentence or f'It is damaged: have a new pack made. ({last_line(told)})'}"
             )
-        shutil.copyfile(self.folder() / "backup_manifest", self.inner / "backup_manifest")
-        (self.inner / "backup_manifest").chmod(0o600)
+        shutil.copyfile(folder / MANIFEST, target / MANIFEST)
+        (target / MANIFEST).chmod(0o600)
 
-    def _pipe(self, path: Path, errors: int) -> bool:
+    def _pipe(self, path: Path, target: Path, errors: int) -> bool:
         """Whether unpacking failed."""
         total = path.stat().st_size
         done = 0
         with (
             subprocess.Popen(
-                [_UNPACKERS[path.name], "--decompress", "--stdout", "--quiet"],
+                [UNPACKERS[path.name], "--decompress", "--stdout", "--quiet"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -525,7 +567,7 @@ class Seed:
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - there are no threads here
             ) as unpacker,
             subprocess.Popen(
-                ["tar", "--extract", "--file=-", f"--directory={self.inner}", "--no-same-owner"],
+                ["tar", "--extract", "--file=-", f"--directory={target}", "--no-same-owner"],
                 stdin=unpacker.stdout,
                 stderr=errors,
                 pass_fds=(self.lock,),
@@ -590,24 +632,20 @@ class Seed:
             self.inner.mkdir(mode=0o700)
 
     def check(self) -> None:
-        """What was unpacked is what was backed up, file by file."""
-        total = folder_bytes(self.inner)
-        self.status.tell("check", total=total)
-        code, told = run(
-            [str(self.bin / "pg_verifybackup"), "--exit-on-error", str(self.inner)],
-            lambda pid: self.status.tell("check", done=min(bytes_read(pid), total), total=total),
-            keep=(self.lock,),
-        )
-        if code < 0:
-            raise OSError(errno.EINTR, "pg_verifybackup was killed")
-        if code != 0:
+        """What is in the side folder is what was backed up, file by file."""
+        complaint = self.verified()
+        if complaint and self.method == "rsync":
+            # Size and time of a file are no proof that it is the same.
+            self.renew("--checksum")
+            complaint = self.verified()
+        if complaint:
             self.clear_side()
             write_synced(self.mark, {"name": self.name, "stage": ""})
             if self.method == "pack":  # it may be the manifest that is wrong, and it is small
-                (self.folder() / "backup_manifest").unlink(missing_ok=True)
+                (self.folder() / MANIFEST).unlink(missing_ok=True)
             raise SeedError(
-                f"The seed {self.name} fails pg_verifybackup ({last_line(told)}). Run again: it is"
-                " unpacked anew. Where that fails too, have a new pack made."
+                f"The seed {self.name} fails pg_verifybackup ({complaint}). Run again: it is"
+                " made anew. Where that fails too, have a new pack made."
             )
         control = self.control()
         wanted = (self.job.get("fits") or {}).get("system_identifier")
@@ -617,23 +655,43 @@ class Seed:
                 f" shore is {wanted}: it is another server's."
             )
 
+    def verified(self) -> str:
+        """What pg_verifybackup has against the side folder; empty: nothing."""
+        total = folder_bytes(self.inner)
+        self.status.tell("check", total=total)
+        code, told = run(
+            [str(self.bin / "pg_verifybackup"), "--exit-on-error", str(self.inner)],
+            lambda pid: self.status.tell("check", done=min(bytes_read(pid), total), total=total),
+            keep=(self.lock,),
+        )
+        if code < 0:
+            raise OSError(errno.EINTR, "pg_verifybackup was killed")
+        return "" if code == 0 else last_line(told)
+
     def control(self) -> dict[str, str]:
         """The system identifier and the place in the WAL of the seed."""
+        found = self.control_data(self.inner)
+        if not found.get(_IDENTIFIER):
+            raise SeedError(f"The seed {self.name} has no control file that can be read.")
+        ranges = read_json(self.inner / MANIFEST).get("WAL-Ranges") or [{}]
+        return {
+            "system_identifier": found[_IDENTIFIER],
+            "timeline": str(ranges[0].get("Timeline", "")),
+            "start_lsn": str(ranges[0].get("Start-LSN", "")),
+        }
+
+    def control_data(self, data: Path) -> dict[str, str]:
+        """What pg_controldata tells of a data directory; empty where it cannot be read."""
         answer = subprocess.run(
-            [str(self.bin / "pg_controldata"), str(self.inner)],
+            [str(self.bin / "pg_controldata"), str(data)],
             capture_output=True,
             text=True,
             check=False,
             env={**os.environ, "LC_ALL": "C"},
         )
-        match = re.search(r"^Database system identifier:\s*(\d+)", answer.stdout, re.MULTILINE)
-        if answer.returncode != 0 or not match:
-            raise SeedError(f"The seed {self.name} has no control file that can be read.")
-        ranges = read_json(self.inner / "backup_manifest").get("WAL-Ranges") or [{}]
+        lines = answer.stdout.splitlines() if answer.returncode == 0 else []
         return {
-            "system_identifier": match[1],
-            "timeline": str(ranges[0].get("Timeline", "")),
-            "start_lsn": str(ranges[0].get("Start-LSN", "")),
+            name: value.strip() for name, _colon, value in (line.partition(":") for line in lines)
         }
 
     def place(self) -> None:
@@ -676,7 +734,10 @@ class Seed:
         sync(self.inner)
 
     def move_aside(self) -> None:
-        """Stop what runs on the old data directory, and give it another name."""
+        """Stop what runs on the old data directory, and give it another name.
+
+        What only ever followed the shore is a stale copy, and goes; all else is kept.
+        """
         pg_ctl = str(self.bin / "pg_ctl")
         running = subprocess.run(
             [pg_ctl, "status", "-D", str(self.data)],
@@ -693,9 +754,22 @@ class Seed:
                     f"The server on {self.data} does not stop ({last_line(told)}): stop it by hand"
                     " and run again."
                 )
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.data.rename(self.data.with_name(f"{self.data.name}.replaced-{stamp}"))
+        if self.is_stale_copy():
+            self.data.rename(self.stale)
+        else:
+            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            self.data.rename(self.data.with_name(f"{self.data.name}.replaced-{stamp}"))
         sync_folder(self.data.parent)
+
+    def is_stale_copy(self) -> bool:
+        """Whether the old data directory is an earlier seed of this system that never left recovery."""
+        if not read_json(self.data / MARKER):
+            return False
+        old, new = self.control_data(self.data), self.control_data(self.inner)
+        return old.get("Database cluster state") in (
+            "shut down in recovery",
+            "in archive recovery",
+        ) and old.get(_IDENTIFIER) == new.get(_IDENTIFIER)
 
     def clean_up(self) -> None:
         """The side folder, and the pack where it is not kept for a later incremental seed."""
@@ -704,13 +778,14 @@ class Seed:
             self.mark.unlink()
             with contextlib.suppress(OSError):
                 self.side.rmdir()
-        if not self.job.get("keep_pack") and self.method == "pack" and self.folder().exists():
-            shutil.rmtree(self.folder())
+        if not self.job.get("keep_pack") and self.method == "pack":
+            self.drop_other_packs(())
 
-    def drop_other_packs(self) -> None:
+    def drop_other_packs(self, needed: Iterable[Pack]) -> None:
         """Packs of earlier jobs: their place is needed."""
+        names = {pack.name for pack in needed}
         for folder in self.directory.iterdir():
-            if folder.is_dir() and folder.name != self.name and (folder / "pack.json").exists():
+            if folder.is_dir() and folder.name not in names and (folder / DESCRIPTION).exists():
                 shutil.rmtree(folder)
 
     def need_room(self, path: Path, count: int, what: str) -> None:
@@ -721,16 +796,6 @@ class Seed:
                 f"{what[0].upper()}{what[1:]} needs {size(count + _SPARE)} at {path}, and"
                 f" {size(free)} are free there: free space and run again."
             )
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder, which may change meanwhile."""
-    total = 0
-    for root, _folders, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(root, name)).st_size  # noqa: PTH118
-    return total
 
 
 class BusyError(Exception):

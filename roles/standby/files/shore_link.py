@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,6 +22,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _RSYNC_CUT = frozenset((5, 10, 12, 20, 30, 35, 255))
 _BY_SIGNAL = 128
 # Lines of rsync that only repeat what ssh said before them.
+_PROGRESS = re.compile(r"[\d,]+ +\d+%")
 _REPEATING = ("rsync error:", "rsync: connection unexpectedly closed")
 # What ssh and the far rsync say where trying again cannot help, and what to do about it.
 _HOPELESS = (
@@ -75,7 +77,7 @@ class Shore:
         )
 
     def pull(self, what: str, target: str, *options: str) -> list[str]:
-        """The rsync command that pulls one file; `what` is relative to the shore's folder."""
+        """The rsync command that pulls a file or a folder; `what` is relative to the shore's folder."""
         command = ["rsync", "--no-motd", f"--timeout={self.rsync_timeout}", *options]
         if self.throttle:
             command.append(f"--bwlimit={self.throttle}")
@@ -133,6 +135,7 @@ def hopeless(code: int, told: str) -> str | None:
 def last_line(text: str) -> str:
     """What a program said last, its closing line that only repeats the code left out."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not _PROGRESS.match(line)]
     telling = [line for line in lines if not line.startswith(_REPEATING)]
     return (telling or lines or [""])[-1]
 

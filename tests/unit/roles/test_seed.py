@@ -38,6 +38,7 @@ def _load(name: str) -> ModuleType:
 
 
 shore_link = _load("shore_link")
+packs = _load("packs")
 seed = _load("seed")
 
 
@@ -188,6 +189,131 @@ def test_the_pack_is_kept_for_an_incremental_seed(ship: Ship) -> None:
     assert ship.fetched.read_bytes() == ship.pack.read_bytes()
 
 
+INCREMENTAL = {"name": "p2", "base": "p1", "start_lsn": "0/7000028"}
+
+
+def incremental(ship: Ship) -> None:
+    """A ship with the full pack aboard, and a second one ashore that builds on it."""
+    ship.job["keep_pack"] = True
+    assert ship.run() == 0
+    folder = ship.folder.with_name("p2")
+    folder.mkdir()
+    for path in ship.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    ship.job.update(name="p2", pack={**ship.job["pack"], **INCREMENTAL}, replace_data=True)
+    combine = 'for last; do :; done; mkdir "${1#--output=}" && cp -a "$last/." "${1#--output=}"'
+    script(ship.bin / "pg_combinebackup", f'echo "$@" >> {ship.root}/combined\n{combine}')
+
+
+def test_an_incremental_pack_is_combined_with_the_one_aboard(ship: Ship) -> None:
+    incremental(ship)
+    assert ship.run() == 0
+    assert json.loads((ship.data / seed.MARKER).read_text())["name"] == "p2"
+    assert not ship.side.exists()
+    parts = ship.side / "parts"
+    assert (ship.root / "combined").read_text() == (
+        f"--output={ship.side / 'data'} {parts / 'p1'} {parts / 'p2'}\n"
+    )
+    # Both are needed by the next one.
+    assert ship.fetched.exists()
+    assert (ship.directory / "p2" / "base.tar.zst").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "call"), [("tar", 1), ("tar", 2), ("pg_combinebackup", 1), ("sync", 1)]
+)
+def test_an_incremental_seed_killed_at_any_step(ship: Ship, program: str, call: int) -> None:
+    incremental(ship)
+    ship.wrap(program, f"[ $n -eq {call} ] && kill -9 $PPID")
+    assert ship.run() == -9
+    assert json.loads((ship.data / seed.MARKER).read_text())["name"] == "p1"
+    assert ship.run() == 0
+    assert json.loads((ship.data / seed.MARKER).read_text())["name"] == "p2"
+
+
+def test_an_incremental_pack_without_its_base(ship: Ship) -> None:
+    ship.job.update(name="p2", pack={**ship.job["pack"], **INCREMENTAL})
+    assert ship.run() == seed.EXIT_FAILED
+    assert ship.status()["message"] == (
+        "The pack p2 builds on p1, which is not aboard: take a full pack."
+    )
+
+
+def stale(ship: Ship, state: str = "in archive recovery") -> Path:
+    """A ship seeded long ago, and a newer pack unpacked ashore; returns that."""
+    assert ship.run() == 0
+    (ship.data / "base/1/dropped").write_bytes(b"stale")
+    os.utime(ship.data / "base/1/1259", (1, 1))
+    content = ship.root / "content"
+    with (content / "base/1/1259").open("r+b") as file:
+        file.seek(MIB)
+        file.write(os.urandom(8192))
+    unpacked = ship.root / "shore" / "unpacked" / "p2"
+    unpacked.parent.mkdir()
+    subprocess.run(["cp", "-a", content, unpacked], check=True)
+    (unpacked / "backup_manifest").write_bytes((ship.folder / "backup_manifest").read_bytes())
+    (unpacked / "PG_VERSION").chmod(0o640)
+    script(
+        ship.bin / "pg_controldata",
+        f"echo 'Database system identifier:  {SYSTEM}'\necho 'Database cluster state: {state}'",
+    )
+    ship.job.update(
+        name="p2", method="rsync", pack={**ship.job["pack"], "name": "p2"}, replace_data=True
+    )
+    return unpacked
+
+
+def check_renewed(ship: Ship, unpacked: Path) -> None:
+    assert ship.status()["state"] == "done"
+    renewed = ship.data / "base/1/1259"
+    assert renewed.read_bytes() == (unpacked / "base/1/1259").read_bytes()
+    assert not (ship.data / "base/1/dropped").exists()
+    assert ((ship.data / "PG_VERSION").stat().st_mode & 0o777) == 0o600
+    assert json.loads((ship.data / seed.MARKER).read_text())["name"] == "p2"
+    assert not ship.side.exists()
+
+
+def test_stale_data_are_renewed_by_their_differences(ship: Ship) -> None:
+    unpacked = stale(ship)
+    ship.wrap("rsync", 'case "$*" in *unpacked*) set -- --stats "$@";; esac')
+    assert ship.run() == 0
+    check_renewed(ship, unpacked)
+    assert not list(ship.data.parent.glob("main.replaced-*"))
+
+
+def test_data_that_were_written_aboard_are_kept(ship: Ship) -> None:
+    unpacked = stale(ship, "in production")
+    assert ship.run() == 0
+    check_renewed(ship, unpacked)
+    (aside,) = ship.data.parent.glob("main.replaced-*")
+    assert (aside / "base/1/dropped").read_bytes() == b"stale"
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_renewal_cut_or_killed(ship: Ship, call: int) -> None:
+    unpacked = stale(ship)
+    ship.wrap("rsync", f"[ $n -eq {call} ] && kill -9 $PPID\n[ $n -eq {call + 2} ] && exit 12")
+    assert ship.run() == -9
+    assert (ship.data / "base/1/dropped").exists()
+    assert ship.run() == 0
+    check_renewed(ship, unpacked)
+
+
+def test_a_file_of_the_same_size_and_time_is_renewed_in_the_end(ship: Ship) -> None:
+    unpacked = stale(ship)
+    os.utime(unpacked / "base/1/1259", (1, 1))
+    differs = f"cmp -s {unpacked}/base/1/1259 {ship.side}/data/base/1/1259"
+    script(ship.bin / "pg_verifybackup", f"{differs} || {{ echo checksum mismatch; exit 1; }}")
+    assert ship.run() == 0
+    check_renewed(ship, unpacked)
+
+
+def test_nothing_to_renew(ship: Ship) -> None:
+    ship.job["method"] = "rsync"
+    assert ship.run() == seed.EXIT_FAILED
+    assert "fetch a pack" in ship.status()["message"]
+
+
 def test_a_pack_carried_aboard(ship: Ship) -> None:
     (ship.folder / "pack.json").write_text(json.dumps(ship.job["pack"]))
     ship.job.update(method="aboard", pack={}, source={"path": str(ship.folder)})
@@ -270,7 +396,7 @@ def test_a_pack_cut_short_ashore(ship: Ship) -> None:
 
 def test_a_pack_that_changed_ashore(ship: Ship) -> None:
     whole = ship.pack.read_bytes()
-    ship.pack.write_bytes(whole[:-1] + b"?")
+    ship.pack.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert ship.run() == seed.EXIT_FAILED
     assert "has not the checksum that was told for it" in ship.status()["message"]
     assert ship.status()["step"] == "verify"
@@ -496,7 +622,7 @@ def test_ssh_notices_a_dark_link_and_knows_the_shore() -> None:
 
 @pytest.mark.parametrize(("text", "number"), [("0/5000028", 0x5000028), ("2/0", 2 << 32)])
 def test_lsn(text: str, number: int) -> None:
-    assert seed.lsn(text) == number
+    assert packs.lsn(text) == number
 
 
 class TestStatus:
