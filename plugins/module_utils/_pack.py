@@ -36,6 +36,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._versions impor
 
 MANIFEST = "backup_manifest"
 DESCRIPTION = "pack.json"
+INCREMENTAL = 17  # the version that brought it
 SERVER_COMPRESSION = 15  # the version of server and pg_basebackup that brought it
 # compression: the archive's name, the level where none is asked for, the levels there are
 ARCHIVES = {"zstd": ("base.tar.zst", 3, 22), "gzip": ("base.tar.gz", 6, 9)}
@@ -50,6 +51,7 @@ class Pack:
     :param bytes: the size of the archive, whose checksum is sha256.
     :param data_bytes: the size of all files in it, unpacked.
     :param version: the major version of the server.
+    :param base: the pack that an incremental one builds on; empty for a full one.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Pack:
     version: int
     server_version: str
     created: datetime
+    base: str = ""
 
     def described(self) -> dict[str, Any]:
         """The content of pack.json."""
@@ -93,7 +96,11 @@ class Pack:
             "version": int,
             "created": lambda text: datetime.strptime(text, _CREATED).replace(tzinfo=timezone.utc),
         }
-        return cls(**{name: kinds.get(name, str)(found[name]) for name in cls.__dataclass_fields__})
+        # base came later than the others.
+        values = {"base": "", **found}
+        return cls(
+            **{name: kinds.get(name, str)(values[name]) for name in cls.__dataclass_fields__}
+        )
 
 
 def _lsn(text: str) -> Lsn:
@@ -120,6 +127,12 @@ class PackRequest:
     group: str | None = None
     check_space: bool = True
     progress_file: Path | None = None
+    base: str = ""
+    base_manifest: Path | None = None
+    unpacked_directory: Path | None = None
+
+
+_PATHS = ("directory", "bin_directory", "progress_file", "base_manifest", "unpacked_directory")
 
 
 def pack_request(params: Mapping[str, Any]) -> PackRequest:
@@ -140,22 +153,20 @@ def pack_request(params: Mapping[str, Any]) -> PackRequest:
     ]
     problems += [
         f"{option}: {params[option]!r} is not an absolute path."
-        for option in ("directory", "bin_directory", "progress_file")
+        for option in _PATHS
         if params[option] is not None and not Path(params[option]).is_absolute()
     ]
     fail_with_all(problems)
     conninfo = login_conninfo(params)
     _check_secrets(conninfo)
     slots = unique(check_slot_name("fits_slots", name) for name in params["fits_slots"])
-    paths: dict[str, Any] = {
-        option: params[option] and Path(params[option])
-        for option in ("directory", "bin_directory", "progress_file")
-    }
+    paths: dict[str, Any] = {option: params[option] and Path(params[option]) for option in _PATHS}
     same = ("max_age", "force_new", "keep", "keep_seconds", "group", "check_space")
     compression = ("compression_level", "compression_workers")
     return PackRequest(
         conninfo=conninfo,
         fits_slots=tuple(slots),
+        base=params["base"] or "",
         **paths,
         **{option: params[option] for option in (*same, *compression)},
     )
@@ -192,6 +203,7 @@ class PackServer:
     used_slots: int = 0
     may_replicate: bool = True
     zstd: bool = True
+    summarizes: bool = False
     data_bytes: int = 0
     tablespaces: tuple[str, ...] = ()
 
@@ -209,6 +221,7 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
        (SELECT count(*)::int FROM pg_stat_replication) AS used_senders,
        EXISTS (SELECT FROM pg_settings
                 WHERE name = 'wal_compression' AND 'zstd' = ANY (enumvals)) AS zstd,
+       coalesce(current_setting('summarize_wal', true) = 'on', false) AS summarizes,
        (SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint
           FROM pg_database
          WHERE has_database_privilege(oid, 'CONNECT')
@@ -368,12 +381,11 @@ def why_not(
     now: datetime,
 ) -> str | None:
     """Why a pack does not fit, as the end of a sentence; None: it does."""
-    if pack.system_identifier != server.system_identifier:
-        return "is of another cluster: it has another system identifier"
-    if pack.version != server.major:
-        return f"was made by PostgreSQL {pack.version}, the server is {server.major} now"
-    if pack.timeline != server.timeline:
-        return f"is of timeline {pack.timeline}, the server is on {server.timeline} now"
+    if pack.base != request.base:
+        return f"builds on {pack.base}" if pack.base else "is a full one"
+    other = _other_server(pack, server)
+    if other:
+        return other
     for name in request.fits_slots:
         kept = slots[name].restart_lsn
         if kept is not None and pack.start_lsn < kept:
@@ -381,6 +393,17 @@ def why_not(
     age = (now - pack.created).total_seconds()
     if request.max_age is not None and age > request.max_age:
         return f"is {age:.0f} s old, older than max_age"
+    return None
+
+
+def _other_server(pack: Pack, server: PackServer) -> str | None:
+    """Why a pack is not of this server as it is now, as the end of a sentence; None: it is."""
+    if pack.system_identifier != server.system_identifier:
+        return "is of another cluster: it has another system identifier"
+    if pack.version != server.major:
+        return f"was made by PostgreSQL {pack.version}, the server is {server.major} now"
+    if pack.timeline != server.timeline:
+        return f"is of timeline {pack.timeline}, the server is on {server.timeline} now"
     return None
 
 
@@ -397,6 +420,16 @@ def _obstacles(request: PackRequest, server: PackServer, folder: Folder) -> Iter
         yield (
             f"All {server.max_senders} walsenders of the server are in use, and a base backup"
             " needs one: raise max_wal_senders, and restart."
+        )
+    if request.base and server.major < INCREMENTAL:
+        yield (
+            f"base: incremental backups came with PostgreSQL {INCREMENTAL}, and the server is"
+            f" {server.major}: take a full pack."
+        )
+    elif request.base and not server.summarizes:
+        yield (
+            "base: the server does not note which blocks change: set summarize_wal to on, which"
+            " serves packs that are made from then on, and take a full pack now."
         )
     if not request.fits_slots and server.used_slots >= server.max_slots:
         yield (
@@ -462,6 +495,7 @@ def backup_command(
     }
     return [
         str(tool.path),
+        *([f"--incremental={request.base_manifest}"] if request.base else []),
         f"--dbname={Conninfo({**public, 'application_name': APPLICATION.format(mark=mark)}).dsn()}",
         f"--pgdata={target}",
         "--format=tar",

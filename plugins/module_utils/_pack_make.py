@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, cast
@@ -201,6 +201,68 @@ def remove_packs(directory: Path, packs: Iterable[Pack]) -> None:
             shutil.rmtree(aside)
 
 
+# --- unpacking one -------------------------------------------------------------------------------
+
+
+def unpack(request: PackRequest, pack: Pack, group: int, progress: Progress, target: Path) -> None:
+    """Have the pack's files in a folder of their own, all or nothing."""
+    with told():
+        room = request.unpacked_directory or target.parent
+        room.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        os.chown(room, -1, group)
+        for entry in room.glob(f"{PARTIAL}*"):
+            shutil.rmtree(entry)
+        free = os.statvfs(room)
+        if request.check_space and free.f_bavail * free.f_frsize < pack.data_bytes:
+            raise ReplicationError(
+                f"unpacked_directory: {room} has {free.f_bavail * free.f_frsize / 1e6:.0f} MB free,"
+                f" and the files of pack {pack.name} need {pack.data_bytes / 1e6:.0f} MB there."
+            )
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=room))
+        try:
+            _extract(request.directory / pack.name, pack, partial, progress)
+            shutil.copyfile(request.directory / pack.name / MANIFEST, partial / MANIFEST)
+            for path in (*partial.rglob("*"), partial):
+                os.chown(path, -1, group)
+                path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def _extract(folder: Path, pack: Pack, target: Path, progress: Progress) -> None:
+    program = {"zstd": "zstd", "gzip": "gzip"}[pack.compression]
+    if shutil.which(program) is None:
+        raise ReplicationError(f"{program} is needed to unpack {pack.file}: install it.")
+    with tempfile.TemporaryFile() as said, (folder / pack.file).open("rb") as archive:
+        with (
+            subprocess.Popen(
+                [program, "--decompress", "--stdout", "--quiet"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+            ) as unpacker,
+            subprocess.Popen(
+                ["tar", "--extract", "--file=-", f"--directory={target}", "--no-same-owner"],
+                stdin=unpacker.stdout,
+                stderr=said,
+                env={**os.environ, "LC_ALL": "C"},
+            ) as tar,
+        ):
+            cast("IO[bytes]", unpacker.stdout).close()  # tar's end is the end of both
+            with suppress(BrokenPipeError), cast("IO[bytes]", unpacker.stdin) as sink:
+                for block in iter(lambda: archive.read(_BLOCK), b""):
+                    sink.write(block)
+                    progress.tell("running", "The pack is unpacked.", archive.tell(), pack.bytes)
+        if unpacker.returncode or tar.returncode:
+            said.seek(0)
+            lines = said.read().decode("utf-8", "replace").strip().splitlines()
+            raise ReplicationError(
+                f"Pack {pack.name} cannot be unpacked: {lines[-1] if lines else 'no reason given'}."
+            )
+
+
 # --- making one ----------------------------------------------------------------------------------
 
 
@@ -330,6 +392,7 @@ class Maker:
             version=self.server.major,
             server_version=version_text(self.server.version),
             created=created,
+            base=self.request.base,
         )
         (folder / DESCRIPTION).write_text(
             json.dumps(pack.described(), indent=2) + "\n", encoding="utf-8"
@@ -352,6 +415,9 @@ _ADVICE = {
     r"requested WAL segment \S+ has already been removed|could not find any WAL files": (
         "WAL was recycled while the backup ran: name the ships' slots in fits_slots, or raise"
         " max_slot_wal_keep_size and wal_keep_size on the server."
+    ),
+    r"WAL summaries are required": (
+        "The server has not noted the changes since that base: take a full pack."
     ),
     r"No space left on device": "Free space there, and run the task again.",
     r"checksum verification failure|checksum error": (

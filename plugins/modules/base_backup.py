@@ -101,6 +101,21 @@ options:
       - Whether to refuse to begin where less is free on the disk of O(directory) than the databases have bytes.
     type: bool
     default: true
+  base:
+    description:
+      - The name of a pack that is to be built on, so that the new one has but the blocks that changed since. Its ship
+        has to have that one, and puts both together with C(pg_combinebackup).
+      - PostgreSQL 17 or newer, with C(summarize_wal) on since before that pack was made.
+      - Where it is omitted, the pack is a full one.
+    type: str
+  base_manifest:
+    description:
+      - The C(backup_manifest) of O(base), a file on this host.
+    type: path
+  unpacked_directory:
+    description:
+      - A folder to have the pack's files in as well, in a folder of the pack's name, for C(rsync) onto older data.
+    type: path
   progress_file:
     description:
       - A file to tell the progress in, as JSON with C(step) (V(pack)), C(state) (V(running), V(waiting), V(done) or
@@ -221,6 +236,10 @@ pack:
       description: When it was made, in UTC.
       type: str
       returned: always
+    base:
+      description: The pack that it builds on; empty for a full one.
+      type: str
+      returned: always
   sample:
     name: 20261122T201530Z-1-0000000003000028
     path: /var/lib/pg_replication/main/packs/20261122T201530Z-1-0000000003000028
@@ -236,6 +255,12 @@ pack:
     version: 15
     server_version: "15.18"
     created: "2026-11-22T20:15:30Z"
+    base: ""
+unpacked:
+  description: The folder with the pack's files; null where O(unpacked_directory) is omitted, or before it is there.
+  returned: success
+  type: str
+  sample: /var/lib/pg_replication/main/unpacked/20261122T201530Z-1-0000000003000028
 reason:
   description: Why a pack was made, or that one fits, as a sentence.
   returned: success
@@ -283,6 +308,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._pack_make impo
     remove_packs,
     sole_use,
     told,
+    unpack,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._progress_file import Progress
 
@@ -318,7 +344,7 @@ class Run:
         group_id(self.request.group)
         plan, server, folder = self.plan()
         if plan.fits:
-            return self.fitting(plan.fits, plan)
+            return self.unpacked(plan.fits, self.fitting(plan.fits, plan), -1)
         _tool, compression = self.means(server)
         pack = dict.fromkeys([*Pack.__dataclass_fields__, "path"])
         pack |= {
@@ -327,8 +353,13 @@ class Run:
             "system_identifier": server.system_identifier,
             "timeline": server.timeline,
             "version": server.major,
+            "base": self.request.base,
         }
-        return self.made(pack, plan, folder)
+        made = self.made(pack, plan, folder)
+        return {
+            **(_with_files(made) if self.request.unpacked_directory else made),
+            "unpacked": None,
+        }
 
     def carry_out(self) -> Result:
         directory = self.request.directory
@@ -337,13 +368,24 @@ class Run:
             clean(directory)
             plan, server, folder = self.plan()
             if plan.fits:
-                return self.fitting(plan.fits, plan)
+                return self.unpacked(plan.fits, self.fitting(plan.fits, plan), group)
             tool, compression = self.means(server)
             maker = Maker(self.context.session, self.request, server, tool, self.progress)
             pack = maker.make(compression, group, lock)
             self.check_fits(pack)
             remove_packs(directory, plan.removed)
-            return self.made(pack.shown(directory), plan, folder)
+            return self.unpacked(pack, self.made(pack.shown(directory), plan, folder), group)
+
+    def unpacked(self, pack: Pack, result: Result, group: int) -> Result:
+        """The result, once the pack's files are unpacked too, where that is asked for."""
+        if self.request.unpacked_directory is None:
+            return {**result, "unpacked": None}
+        target = self.request.unpacked_directory / pack.name
+        if target.is_dir():
+            return {**result, "unpacked": str(target)}
+        if not self.context.check_mode:
+            unpack(self.request, pack, group, self.progress, target)
+        return {**_with_files(result), "unpacked": str(target)}
 
     def plan(self) -> tuple[PackPlan, PackServer, Folder]:
         server, slots = read_server(self.context.session, self.request)
@@ -407,6 +449,19 @@ class Run:
         }
 
 
+def _with_files(result: Result) -> Result:
+    """The result of a run that unpacks the pack, too."""
+    diff = result["diff"]
+    return {
+        **result,
+        "changed": True,
+        "diff": {
+            "before": {**diff["before"], "unpacked": False},
+            "after": {**diff["after"], "unpacked": True},
+        },
+    }
+
+
 def main() -> None:
     run_module(
         {
@@ -421,10 +476,14 @@ def main() -> None:
             "bin_directory": {"type": "path"},
             "group": {"type": "str"},
             "check_space": {"type": "bool", "default": True},
+            "base": {"type": "str"},
+            "base_manifest": {"type": "path"},
+            "unpacked_directory": {"type": "path"},
             "progress_file": {"type": "path"},
         },
         pack_request,
         ensure_pack,
+        required_together=[("base", "base_manifest")],
     )
 
 

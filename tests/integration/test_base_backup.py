@@ -10,6 +10,7 @@ import grp
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,32 @@ def test_a_pack_is_foreseen_made_and_kept(
 
     unpacked(pack, tmp_path / "data")
     verify(clients, pack, tmp_path / "data")
+
+
+def test_the_files_of_a_pack_beside_it(
+    options: dict[str, Any], packs: Path, clients: Clients, tmp_path: Path
+) -> None:
+    options["unpacked_directory"] = str(tmp_path / "unpacked")
+    check = done(check_mode=True, **options)
+    real = done(**options)
+    assert check.changed
+    assert check.diff == real.diff
+    data = Path(real.result["unpacked"])
+    assert data == tmp_path / "unpacked" / real.result["pack"]["name"]
+    verify(clients, real.result["pack"], data)
+    assert {path.stat().st_mode & 0o777 for path in data.rglob("*")} == {0o640, 0o750}
+    assert not done(**options).changed
+
+    shutil.rmtree(data)
+    assert done(check_mode=True, **options).diff == {
+        "before": {"unpacked": False},
+        "after": {"unpacked": True},
+    }
+    damaged = packs / real.result["pack"]["name"] / real.result["pack"]["file"]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(bytes(len(whole)))
+    assert "cannot be unpacked" in refused(**options)
+    assert names(tmp_path / "unpacked") == []
 
 
 def test_a_server_starts_from_a_pack(

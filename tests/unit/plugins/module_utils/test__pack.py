@@ -65,6 +65,9 @@ def request(**options: Any) -> PackRequest:
         "group": None,
         "check_space": True,
         "progress_file": None,
+        "base": None,
+        "base_manifest": None,
+        "unpacked_directory": None,
     }
     assert set(options) <= set(params)
     return pack_request({**params, **options})
@@ -389,3 +392,37 @@ def test_manifest() -> None:
     for wrong in ({}, {**found, "WAL-Ranges": []}, {**found, "Files": None}):
         with pytest.raises(ReplicationError, match="cannot be read"):
             Manifest.parse(wrong)
+
+
+BASE = {"base": "full", "base_manifest": "/packs/full/backup_manifest"}
+
+
+def test_an_incremental_pack_is_one_of_the_base_asked_for() -> None:
+    packs = (pack(name="full"), pack(name="inc", base="full"), pack(name="other", base="older"))
+    server = PackServer(version=170010, system_identifier="7", summarizes=True)
+    folder = Folder(NOW, packs, free_bytes=10**9)
+    assert [
+        plan_pack(request(**options), server, {}, folder).fits
+        for options in ({}, BASE, {**BASE, "base": "older"})
+    ] == [packs[0], packs[1], packs[2]]
+    plan = plan_pack(request(**{**BASE, "base": "inc"}), server, {}, folder)
+    assert plan.fits is None
+    command = backup_command(request(**BASE), TOOL, "zstd", Path("/t"), "m")
+    assert "--incremental=/packs/full/backup_manifest" in command
+    assert not [
+        word for word in backup_command(request(), TOOL, "zstd", Path("/t"), "m") if "incr" in word
+    ]
+
+
+@pytest.mark.parametrize(
+    ("version", "summarizes", "sentence"),
+    [
+        (150014, False, "base: incremental backups came with PostgreSQL 17, and the server is 15"),
+        (170010, False, "base: the server does not note which blocks change: set summarize_wal"),
+    ],
+)
+def test_no_incremental_pack(version: int, summarizes: bool, sentence: str) -> None:
+    server = PackServer(version=version, system_identifier="1", summarizes=summarizes)
+    with pytest.raises(ReplicationError) as raised:
+        plan_pack(request(**BASE), server, {}, Folder(NOW, (), free_bytes=10**9))
+    assert sentence in raised.value.message
