@@ -55,6 +55,11 @@ options:
     type: list
     elements: raw
     default: []
+  pack_directories:
+    description: Folders that hold packs that standbys are seeded from, or that are one.
+    type: list
+    elements: path
+    default: []
   connect_to:
     description: What this host should reach.
     type: list
@@ -156,6 +161,32 @@ ansible_facts:
               description: Of a server's data; null where it cannot be read.
               type: str
               sample: "7300000000000000000"
+            seed:
+              description: The name of the seed that was put in place; null where there is none.
+              type: str
+              sample: 20261122T201530Z-1-0000000003000028
+            state:
+              description: What the control file calls the state of the cluster; null where it cannot be read.
+              type: str
+              sample: in archive recovery
+            timeline:
+              description: The timeline of the data.
+              type: int
+              sample: 1
+            redo_lsn:
+              description: From where WAL is needed to go on.
+              type: str
+              sample: 0/3000028
+            end_lsn:
+              description: The furthest position that the control file tells of.
+              type: str
+              sample: 0/3000138
+        packs:
+          description: The whole packs in O(pack_directories), oldest first, each as M(hmm.pg_replication.base_backup)
+            describes it.
+          type: list
+          elements: dict
+          sample: []
         server:
           description: What the running server said; null where none runs, or where it could not be asked.
           type: dict
@@ -189,6 +220,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._publication im
 from ansible_collections.hmm.pg_replication.plugins.module_utils._replica_identity import RELATIONS
 
 _MARKER = "pg_replication_seed.json"
+_ENDS = ("Latest checkpoint location", "Minimum recovery ending location")
 
 # One statement, one JSON value. It has to be understood by every version from 13 on; what a version
 # lacks comes through to_jsonb() of the row, as null.
@@ -290,6 +322,7 @@ def main() -> None:
             "cluster": {"type": "str", "default": "main"},
             "database": {"type": "str"},
             "tables": {"type": "list", "elements": "raw", "default": []},
+            "pack_directories": {"type": "list", "elements": "path", "default": []},
             "connect_to": {
                 "type": "list",
                 "elements": "dict",
@@ -342,6 +375,7 @@ def _preflight(
         "installed": (programs / "postgres").exists(),
         "cluster": cluster,
         "data": _data(directory, programs),
+        "packs": _packs(params["pack_directories"]),
         "server": server,
         "server_error": server_error,
     }
@@ -391,7 +425,7 @@ def _refusal(target: Mapping[str, Any], timeout: int) -> str:
 
 
 def _data(directory: Path, programs: Path) -> dict[str, Any]:
-    identifier = _system_identifier(directory, programs)
+    control = _control(directory, programs)
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         kind = "absent"
     elif (directory / _MARKER).exists():
@@ -402,13 +436,52 @@ def _data(directory: Path, programs: Path) -> dict[str, Any]:
         kind = "server"
     else:
         kind = "foreign"
-    return {"kind": kind, "directory": str(directory), "system_identifier": identifier}
+    ends = [control.get(name, "") for name in _ENDS]
+    return {
+        "kind": kind,
+        "directory": str(directory),
+        "system_identifier": control.get("Database system identifier"),
+        "seed": _read_json(directory / _MARKER).get("name"),
+        "state": control.get("Database cluster state"),
+        "timeline": int(control.get("Latest checkpoint's TimeLineID", 0)) or None,
+        "redo_lsn": control.get("Latest checkpoint's REDO location"),
+        "end_lsn": max(ends, key=_position) if any(ends) else None,
+    }
 
 
-def _system_identifier(directory: Path, programs: Path) -> str | None:
+def _position(lsn: str) -> tuple[int, int]:
+    high, _slash, low = lsn.partition("/")
+    return (int(high or "0", 16), int(low or "0", 16))
+
+
+def _packs(directories: Sequence[str]) -> list[dict[str, Any]]:
+    """Those whose archive and manifest are there as a whole."""
+    found = []
+    places = [Path(directory) for directory in directories]
+    for folder in [
+        *places,
+        *(inner for place in places if place.is_dir() for inner in place.iterdir()),
+    ]:
+        pack = _read_json(folder / "pack.json")
+        archive = folder / str(pack.get("file"))
+        manifest = folder / "backup_manifest"
+        if archive.is_file() and manifest.is_file() and archive.stat().st_size == pack.get("bytes"):
+            found.append({**pack, "path": str(folder)})
+    return sorted(found, key=lambda pack: str(pack.get("created")))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _control(directory: Path, programs: Path) -> dict[str, str]:
     program = programs / "pg_controldata"
     if not program.exists() or not (directory / "global" / "pg_control").exists():
-        return None
+        return {}
     answer = subprocess.run(
         [program, "-D", directory],
         capture_output=True,
@@ -416,8 +489,10 @@ def _system_identifier(directory: Path, programs: Path) -> str | None:
         check=False,
         env={**os.environ, "LC_ALL": "C"},
     ).stdout
-    found = re.search(r"^Database system identifier:\s+(\d+)$", answer, re.MULTILINE)
-    return found[1] if found else None
+    return {
+        name: value.strip()
+        for name, _colon, value in (line.partition(":") for line in answer.splitlines())
+    }
 
 
 def _server(
