@@ -187,6 +187,11 @@ ansible_facts:
           type: list
           elements: dict
           sample: []
+        job:
+          description: A seed that was begun in one of O(pack_directories) and has not come to its end, with its C(way);
+            null where there is none.
+          type: dict
+          sample: {"way": "rsync"}
         server:
           description: What the running server said; null where none runs, or where it could not be asked.
           type: dict
@@ -376,6 +381,7 @@ def _preflight(
         "cluster": cluster,
         "data": _data(directory, programs),
         "packs": _packs(params["pack_directories"]),
+        "job": _job(params["pack_directories"]),
         "server": server,
         "server_error": server_error,
     }
@@ -468,6 +474,15 @@ def _packs(directories: Sequence[str]) -> list[dict[str, Any]]:
         if archive.is_file() and manifest.is_file() and archive.stat().st_size == pack.get("bytes"):
             found.append({**pack, "path": str(folder)})
     return sorted(found, key=lambda pack: str(pack.get("created")))
+
+
+def _job(directories: Sequence[str]) -> dict[str, Any] | None:
+    for directory in directories:
+        job = _read_json(Path(directory, "job.json"))
+        if job and _read_json(Path(directory, "status.json")).get("state") != "done":
+            incremental = (job.get("pack") or {}).get("base")
+            return {"way": "incremental" if incremental else job.get("method")}
+    return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
