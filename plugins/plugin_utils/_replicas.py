@@ -27,6 +27,7 @@ _KEYS = {
     "database",
     "publication",
     "slot",
+    "lost_slot",
     "state",
 }
 # Sessions of one ship, those included that the shore has not yet noticed to be gone.
@@ -61,7 +62,7 @@ def replica_objects(
         "databases": _unique(entry.get("database") or database for entry in entries),
         "roles": _by_database(entries, database, _role),
         "publications": _publications(present, absent, database),
-        "slots": [_slot(entry) for entry in present if _mode(entry) == "physical"],
+        "slots": _slots(entry for entry in present if _mode(entry) == "physical"),
         "slots_absent": [_slot(entry) for entry in absent],
         "keys": [_key_line(entry, directory) for entry in present if entry.get("public_key")],
         "names": names,
@@ -187,6 +188,14 @@ def _publications(
             {"name": entry["name"], "database": where, "state": "absent"},
         )
     return list(made.values())
+
+
+def _slots(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The slots by what to do where one is lost; empty where nothing is said."""
+    made: dict[str, list[str]] = {}
+    for entry in entries:
+        made.setdefault(str(entry.get("lost_slot") or ""), []).append(_slot(entry))
+    return made
 
 
 def _key_line(entry: Mapping[str, Any], directory: str) -> str:

@@ -46,7 +46,7 @@ def test_admits_a_standby_to_replication_alone() -> None:
         "method": "scram-sha-256",
     }
     assert [entry["method"] for entry in block["rules"][1:]] == ["reject", "reject"]
-    assert found["slots"] == ["ship_a"]
+    assert found["slots"] == {"": ["ship_a"]}
     role = found["roles"]["hmm_db"][0]
     assert (role["connects"], role["tables"]) == (False, [])
 
@@ -54,7 +54,7 @@ def test_admits_a_standby_to_replication_alone() -> None:
 def test_admits_a_subscription_to_its_database_alone() -> None:
     found = derive(LOGICAL)
     assert found["blocks"][0]["rules"][0]["databases"] == ["hmm_db"]
-    assert found["slots"] == []
+    assert found["slots"] == {}
     assert found["roles"]["hmm_db"][0]["tables"] == ["documents"]
     assert found["publications"] == [
         {"name": "fleet", "database": "hmm_db", "tables": ["documents"], "state": "present"}
