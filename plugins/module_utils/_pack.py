@@ -280,7 +280,7 @@ class PackPlan:
     :param fits: the pack that is there and fits; None: one has to be made.
     :param reason: why that is so, as a sentence.
     :param removed: the packs to remove once the new one is there.
-    :param expected: the slots that are still to be made.
+    :param expected: the slots that are still to be made, or to be made anew.
     """
 
     fits: Pack | None
@@ -298,10 +298,14 @@ def plan_pack(
 ) -> PackPlan:
     """Whether a pack fits, or what has to be done.
 
-    :param foreseeing: a slot that is missing would be there by the time of the real run.
+    :param foreseeing: a slot that is missing or lost would be there by the time of the real run.
     :raises ReplicationError: no pack could fit, or none can be made; all problems in one error.
     """
-    expected = [name for name in request.fits_slots if foreseeing and name not in slots]
+    expected = [
+        name
+        for name in request.fits_slots
+        if foreseeing and (name not in slots or slots[name].lost)
+    ]
     fail_with_all(
         [
             *_misfits(server),

@@ -29,8 +29,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - A slot that is missing is an error of the real run, and a warning in check mode, since an earlier task may be
-        about to make it.
+      - A slot that is missing or lost is an error of the real run, and a warning in check mode, since an earlier task
+        may be about to make it.
       - What the disk or the server refuse only while the backup runs is not foreseen.
   diff_mode:
     support: full
@@ -393,8 +393,8 @@ class Run:
         self.context.warnings.extend(folder.damaged)
         plan = plan_pack(self.request, server, slots, folder, foreseeing=self.context.check_mode)
         self.context.warnings.extend(
-            f"fits_slots: there is no slot {name} on the server yet; without it, the real run"
-            " fails."
+            f"fits_slots: there is no slot {name} that keeps WAL on the server yet; without it, the"
+            " real run fails."
             for name in plan.expected
         )
         return plan, server, folder

@@ -11,7 +11,7 @@ PostgreSQL: Log-Shipping Standby Servers; Making an Incremental Backup; Replicat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 Facts = Mapping[str, Any]
@@ -54,6 +54,9 @@ class Way:
     def possible(self) -> bool:
         return not self.reason
 
+    def told(self) -> dict[str, Any]:
+        return {**vars(self), "possible": self.possible}
+
 
 def lsn(text: str | None) -> int:
     """A position in the WAL as a number; 0 for none."""
@@ -95,11 +98,11 @@ def judge(ship: Facts, sources: Facts, method: str | None = None) -> dict[str, A
         chosen = _cheapest(ship, ways)
     return {
         "state": state,
-        "ways": [{**asdict(way), "possible": way.possible} for way in ways],
+        "ways": [way.told() for way in ways],
         "chosen": None
         if chosen is None
         else {
-            **asdict(chosen),
+            **chosen.told(),
             "full": chosen.way in FULL,
             "seed": _seed_name(ship, chosen),
         },

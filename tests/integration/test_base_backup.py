@@ -262,7 +262,7 @@ def test_slots_that_keep_nothing(options: dict[str, Any], database: Database) ->
     foreseen = done(check_mode=True, **{**options, "fits_slots": ["ship_b"]})
     assert foreseen.changed
     (warning,) = foreseen.result["warnings"]
-    assert "there is no slot ship_b on the server yet" in str(warning)
+    assert "there is no slot ship_b that keeps WAL on the server yet" in str(warning)
 
 
 def test_old_packs_go(options: dict[str, Any], packs: Path) -> None:
