@@ -277,11 +277,11 @@ def _known_packs(ship: Facts, sources: Facts) -> list[Facts]:
 
 def _ratio(packs: list[Facts]) -> float:
     """Packed bytes to bytes, by the newest pack known."""
-    return packs[-1]["bytes"] / packs[-1]["data_bytes"] if packs else _PACKED
+    return float(packs[-1]["bytes"] / packs[-1]["data_bytes"]) if packs else _PACKED
 
 
 def _full_bytes(ship: Facts, sources: Facts) -> int:
-    return round(sources["data_bytes"] * _ratio(_known_packs(ship, sources)))
+    return round(float(sources["data_bytes"]) * _ratio(_known_packs(ship, sources)))
 
 
 def _with_room(way: Way, ship: Facts, sources: Facts) -> Way:
