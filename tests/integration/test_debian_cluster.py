@@ -39,7 +39,7 @@ def cluster(made: DebianCluster) -> Iterator[DebianCluster]:
         path.unlink()
     if made.running():
         made.sql("ALTER SYSTEM RESET ALL")
-        made.control("reload")
+        made.reload()
     else:
         made.control("start")
 
@@ -137,7 +137,7 @@ def test_a_server_that_does_not_start_with_them_gets_the_former_ones(
 
 def test_a_setting_that_another_place_wins_is_told(cluster: DebianCluster) -> None:
     cluster.sql("ALTER SYSTEM SET work_mem = '9MB'")
-    cluster.control("reload")
+    cluster.reload()
     outcome = run_module("server_settings", **settings(cluster, settings={"work_mem": "7MB"}))
     place = outcome.result["overridden"]["work_mem"]
     assert place.endswith("/postgresql.auto.conf")
@@ -244,7 +244,7 @@ def test_a_rule_that_another_admits_by_does_not_admit(cluster: DebianCluster) ->
     """The server has really read it: who may log in by a line below is refused by the block."""
     cluster.sql("CREATE ROLE ship_d LOGIN")
     cluster.hba.write_text("host all ship_d 127.0.0.1/32 trust\n" + cluster.hba.read_text())
-    cluster.control("reload")
+    cluster.reload()
 
     def comes_in() -> bool:
         query = f"host=127.0.0.1 port={cluster.port} user=ship_d dbname=postgres sslmode=disable"

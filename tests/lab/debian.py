@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.lab.waiting import wait_until
+
 PROGRAMS = Path("/usr/lib/postgresql")
 OWNER = "postgres"
 
@@ -43,6 +45,13 @@ class DebianCluster:
     def control(self, action: str) -> None:
         command = ["pg_ctlcluster", self.version, self.name, action]
         subprocess.run(command, check=True, capture_output=True)
+
+    def reload(self) -> None:
+        """Have the server read its files, and wait until it has."""
+        query = "SELECT pg_conf_load_time()"
+        before = self.sql(query)
+        self.control("reload")
+        wait_until(lambda: self.sql(query) != before, "the server has read its files again")
 
     def running(self) -> bool:
         command = ["pg_ctlcluster", self.version, self.name, "status"]
