@@ -13,8 +13,7 @@ from tests.gates.environments import environment
 from tests.gates.packages import need
 from tests.gates.paths import CHECKOUT, TREE
 
-# link runs by itself: molecule test -s link. It was not yet seen to pass whole.
-SCENARIOS = ("bookworm", "trixie")
+SCENARIOS = ("bookworm", "trixie", "link")
 
 
 def molecule() -> str | None:
