@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from tests.gates import environments, tree
+from tests.gates import environments, processes, tree
 from tests.gates.environments import environment
-from tests.gates.paths import CHECKOUT, REQUIREMENTS
+from tests.gates.paths import CACHE, CHECKOUT, REQUIREMENTS
 from tests.gates.processes import GateError, adopt_orphans, end_left_over
 from tests.gates.registry import GATES, Gate
 
@@ -69,8 +69,50 @@ def select(names: Sequence[str], lint: bool) -> list[Gate]:
 def run(gates: Sequence[Gate]) -> int:
     """Run these gates until one fails; tell the time that each took."""
     tree.link()
+    begin = time.monotonic()
+    alone = [gate for gate in gates if not gate.beside] or gates
     times: list[tuple[str, float]] = []
+    # The first one makes the environment that the others use, too.
+    if not check(alone[:1], times):
+        return 1
+    names = [gate.name for gate in gates if gate not in alone]
+    if not names:
+        return told(times, begin) if check(alone[1:], times) else 1
+    log = CACHE / "beside.log"
+    print(f"\n--- {', '.join(names)} begins beside the others, and is shown after them", flush=True)
+    command = [sys.executable, "-m", "tests.gates", "run", *names]
+    with processes.beside(command, CHECKOUT, log) as other:
+        if not check(alone[1:], times, other.failed):
+            return 1
+        print(f"\n--- what {', '.join(names)} said and says", flush=True)
+        if other.show_to_its_end() != 0:
+            return 1
+    return told(times, begin)
+
+
+def told(times: Sequence[tuple[str, float]], begin: float) -> int:
+    if len(times) == 1:
+        return 0
+    print("\nall gates passed:")
+    for name, seconds in times:
+        print(f"  {name:13}{seconds:6.1f} s")
+    print(f"  {'together':13}{time.monotonic() - begin:6.1f} s")
+    return 0
+
+
+def check(
+    gates: Sequence[Gate],
+    times: list[tuple[str, float]],
+    hopeless: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Whether these gates pass, one after another.
+
+    :param hopeless: whether to stop before the next one, because what runs beside it has failed.
+    """
     for gate in gates:
+        if hopeless():
+            print("\n--- the gate beside has failed", flush=True)
+            return True
         print(f"\n=== {gate.name}: {gate.about}", flush=True)
         begin = time.monotonic()
         try:
@@ -81,16 +123,12 @@ def run(gates: Sequence[Gate]) -> int:
         except GateError as failure:
             print(f"{failure}\n\n=== {gate.name} FAILED after {time.monotonic() - begin:.1f} s")
             print(f"again, just this one: make test GATE={gate.name}", flush=True)
-            return 1
+            return False
         times.append((gate.name, time.monotonic() - begin))
         if note:
             print(note)
         print(f"=== {gate.name} passed in {times[-1][1]:.1f} s", flush=True)
-    print("\nall gates passed:")
-    for name, seconds in times:
-        print(f"  {name:13}{seconds:6.1f} s")
-    print(f"  {'together':13}{sum(seconds for _name, seconds in times):6.1f} s")
-    return 0
+    return True
 
 
 if __name__ == "__main__":

@@ -11,5 +11,6 @@ if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
 echo "installing $*"
-install="apt-get install --quiet=2 --yes --no-install-recommends"
+# Another gate may be installing something of its own.
+install="apt-get install --quiet=2 --yes --no-install-recommends -o DPkg::Lock::Timeout=300"
 $install "$@" >/dev/null 2>&1 || { apt-get update --quiet=2 && $install "$@" >/dev/null; }

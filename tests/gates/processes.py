@@ -11,12 +11,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 GRACE = 15  # seconds to end in order
 INTERVAL = 0.05
+
+_beside: set[int] = set()  # children that are not left over: they go on while others end
 
 
 class GateError(Exception):
@@ -60,6 +63,56 @@ def run(
     return output or ""
 
 
+@contextlib.contextmanager
+def beside(command: Sequence[str | Path], folder: Path, log: Path) -> Iterator[Beside]:
+    """Have a program run beside what is done meanwhile, and write to a file; it ends with this."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = ["setpriv", "--pdeathsig=TERM", "--", *map(str, command)]
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            words,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        _beside.add(process.pid)
+        try:
+            yield Beside(process, log)
+        finally:
+            # It ends what it started itself, and needs its time for it.
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(4 * GRACE)
+            process.kill()
+            _beside.discard(process.pid)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A program that runs beside others."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    def failed(self) -> bool:
+        return self.process.poll() not in (None, 0)
+
+    def show_to_its_end(self) -> int:
+        """Print what it has written and what it goes on to write; return its exit code."""
+        with self.log.open(encoding="utf-8", errors="replace") as output:
+            while True:
+                ended = self.process.poll() is not None
+                print(output.read(), end="", flush=True)
+                if ended:
+                    return self.process.returncode
+                time.sleep(1)
+
+
 def end_left_over() -> list[str]:
     """End what the programs left running; return what had to be ended."""
     _wait_for_end()
@@ -90,16 +143,18 @@ def _wait_for_end() -> None:
 
 def _children() -> dict[int, str]:
     """The processes whose parent is this one, the ended ones having been reaped."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
     found = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             before, _parenthesis, after = status.read_text().rpartition(")")
             state, parent = after.split()[:2]
-            if int(parent) == os.getpid() and state != "Z":
-                found[int(status.parent.name)] = before.partition("(")[2]
+            pid = int(status.parent.name)
+            if int(parent) != os.getpid() or pid in _beside:
+                continue
+            if state == "Z":
+                os.waitpid(pid, os.WNOHANG)
+            else:
+                found[pid] = before.partition("(")[2]
     return found
 
 
