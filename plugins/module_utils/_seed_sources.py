@@ -97,13 +97,19 @@ class Wal:
             None,
         )
         gone = next((name for name in names if name not in self.segments), None)
-        streamed = sum(name not in self.archived for name in names)
+        first = position // self.segment_bytes * self.segment_bytes
+        # A file that is not archived is streamed, up to where it is written.
+        streamed = sum(
+            min(self.segment_bytes, self.current - first - number * self.segment_bytes)
+            for number, name in enumerate(names)
+            if name not in self.archived
+        )
         return {
             "complete": missing is None,
             "missing": missing,
             "streams": gone is None,
             "bytes": sum(self.archived.get(name, 0) for name in names)
-            + min(streamed * self.segment_bytes, max(0, self.current - position)),
+            + min(streamed, max(0, self.current - position)),
             "written_bytes": max(0, self.current - position),
             "ahead": position > self.current,
         }

@@ -28,6 +28,7 @@ _PACKED = 0.75
 # Of the data, what rsync tells of it in checksums; of WAL, what it makes differ in files.
 _CHECKSUMS = 0.005
 _SPREAD = 1.5
+_LEAST = 1_000_000  # what is sent though nothing changed: the backup's own WAL, and lists of files
 # Of a diverged ship nobody knows how far; as measured with a few percent of rows changed.
 _DIVERGED = 0.3
 
@@ -251,7 +252,7 @@ def _incremental(ship: Facts, packs: Iterable[Facts], sources: Facts) -> Way:
                 continue
             changed = sources["positions"][pack["start_lsn"]]["changed_bytes"]
             if changed is not None:
-                return Way("incremental", round(changed * _ratio([pack])), pack=pack)
+                return Way("incremental", round(changed * _ratio([pack])) + _LEAST, pack=pack)
             reason = f"the shore's summaries of WAL do not reach back to {pack['start_lsn']}"
     return Way("incremental", reason=reason)
 
@@ -262,7 +263,7 @@ def _rsync(ship: Facts, state: str, end: Facts | None, sources: Facts) -> Way:
         differing = full * _DIVERGED
     else:
         differing = min(full, end["written_bytes"] * _ratio(_known_packs(ship, sources)) * _SPREAD)
-    return Way("rsync", round(differing + data * _CHECKSUMS))
+    return Way("rsync", round(differing + data * _CHECKSUMS) + _LEAST)
 
 
 def _logical_ways(sources: Facts) -> Iterator[Way]:

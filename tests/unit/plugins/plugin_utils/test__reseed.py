@@ -213,7 +213,7 @@ def test_what_people_read() -> None:
             "   incremental: an incremental pack, built on the pack aboard; not possible: the shore's"
             " summaries of WAL do not reach back to 0/3000028."
         ),
-        "   rsync: rsync: what differs of an unpacked pack; about 217.8 MB.",
+        "   rsync: rsync: what differs of an unpacked pack; about 218.8 MB.",
         "   pack: a new pack, all of it; about 500.0 MB.",
     ]
 
