@@ -148,7 +148,9 @@ ansible_facts:
           contains:
             kind:
               description:
-                - V(absent) is nothing, or an empty directory. V(seeded) was put in place by this collection.
+                - V(absent) is nothing, or an empty directory. V(seeded) is a standby that was put in place by this
+                  collection, V(converted) one that has been made a subscriber since, V(promoted) one that is neither
+                  any more.
                 - V(standby) is a standby made by other means, V(server) any other server's data, V(foreign) anything
                   else.
               type: str
@@ -202,6 +204,7 @@ ansible_facts:
           sample: ""
 """
 
+import fcntl
 import json
 import os
 import platform
@@ -226,6 +229,9 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._replica_identi
 
 _MARKER = "pg_replication_seed.json"
 _ENDS = ("Latest checkpoint location", "Minimum recovery ending location")
+# Of the role logical_subscriber: what the making of a subscriber began with, and held while it is under way.
+_CONVERSION = "pg_replication_conversion.json"
+_CONVERSION_LOCK = "/var/lib/pg_replication/{}/conversion.lock"
 
 # One statement, one JSON value. It has to be understood by every version from 13 on; what a version
 # lacks comes through to_jsonb() of the row, as null.
@@ -261,6 +267,16 @@ SELECT json_build_object('bytes', wal_bytes,
   'seconds', extract(epoch FROM now() - stats_reset)::bigint) FROM pg_stat_wal
 """
 _FIRST_WITH_WAL_STATISTICS = 140000
+
+# All tables of the database that cannot tell which row an update or a delete is of.
+_IDENTITY_QUERY = """
+SELECT coalesce(json_agg(c.oid::regclass::text ORDER BY c.oid::regclass::text), '[]') FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.relreplident <> 'f'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid
+    AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END)
+"""
 
 _TABLES_QUERY = """
 WITH RECURSIVE
@@ -379,7 +395,7 @@ def _preflight(
         "unreachable": _unreachable(params["connect_to"], params["connect_timeout"]),
         "installed": (programs / "postgres").exists(),
         "cluster": cluster,
-        "data": _data(directory, programs),
+        "data": _data(directory, programs, Path(_CONVERSION_LOCK.format(cluster_name))),
         "packs": _packs(params["pack_directories"]),
         "job": _job(params["pack_directories"]),
         "server": server,
@@ -430,12 +446,13 @@ def _refusal(target: Mapping[str, Any], timeout: int) -> str:
     return ""
 
 
-def _data(directory: Path, programs: Path) -> dict[str, Any]:
+def _data(directory: Path, programs: Path, lock: Path) -> dict[str, Any]:
     control = _control(directory, programs)
+    identifier = control.get("Database system identifier")
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         kind = "absent"
     elif (directory / _MARKER).exists():
-        kind = "seeded"
+        kind = _seeded(directory, identifier, lock)
     elif (directory / "standby.signal").exists():
         kind = "standby"
     elif (directory / "PG_VERSION").exists():
@@ -446,7 +463,7 @@ def _data(directory: Path, programs: Path) -> dict[str, Any]:
     return {
         "kind": kind,
         "directory": str(directory),
-        "system_identifier": control.get("Database system identifier"),
+        "system_identifier": identifier,
         "seed": _read_json(directory / _MARKER).get("name"),
         "state": control.get("Database cluster state"),
         "timeline": int(control.get("Latest checkpoint's TimeLineID", 0)) or None,
@@ -493,6 +510,26 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _seeded(directory: Path, identifier: str | None, lock: Path) -> str:
+    """What has become of a seed."""
+    if (directory / "standby.signal").exists() or _is_held(lock):
+        return "seeded"
+    # pg_createsubscriber gives it another one last of all.
+    begun = _read_json(directory / _CONVERSION).get("system_identifier", identifier)
+    return "promoted" if begun == identifier else "converted"
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _control(directory: Path, programs: Path) -> dict[str, str]:
     program = programs / "pg_controldata"
     if not program.exists() or not (directory / "global" / "pg_control").exists():
@@ -520,10 +557,11 @@ def _server(
             if server["version"] >= _FIRST_WITH_WAL_STATISTICS
             else None
         )
-        server["tables"], server["filters"] = None, []
+        server["tables"], server["filters"], server["without_identity"] = None, [], []
         if database and database in server["databases"]:
             places = {name: _quoted(entry.table) for name, entry in tables}
             server["tables"] = _ask(port, database, _TABLES_QUERY, tables=json.dumps(places))
+            server["without_identity"] = _ask(port, database, _IDENTITY_QUERY)
             filters = [
                 {"name": name, "place": places[name], "where": entry.where}
                 for name, entry in tables

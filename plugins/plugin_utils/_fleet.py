@@ -21,9 +21,12 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._link import (
 Vars = Mapping[str, Any]
 
 MODES = ("physical", "logical")
-SEED_METHODS = {"physical": ("pack", "stream"), "logical": ("copy",)}
+SEED_METHODS = {"physical": ("pack", "stream"), "logical": ("copy", "standby")}
 # ship_ and this make the name of a role and of a slot, which hold 63 bytes.
 _MAX_ID = 58
+# What a ship that is seeded as a standby has behind its name for the time: a slot, and a role.
+_SUFFIXES = ("_seed", "_convert")
+_MAX_SEEDED_ID = _MAX_ID - max(map(len, _SUFFIXES))
 
 
 def ship_id(name: str) -> str:
@@ -86,6 +89,8 @@ def _ships_problems(ships: Mapping[str, Vars]) -> Iterator[str]:
             continue
         yield from _table_problems(name, mode, ship.get("ship_tables"))
         method = ship.get("ship_seed_method")
+        if mode == "logical" and method == "standby":
+            yield from _standby_problems(name, identity, ship.get("ship_tables"))
         if method is not None and method not in SEED_METHODS[mode]:
             yield (
                 f"{name}: ship_seed_method is {method!r}; for a {mode} ship it can be"
@@ -95,6 +100,39 @@ def _ships_problems(ships: Mapping[str, Vars]) -> Iterator[str]:
             link_settings(ship.get("ship_link"))
         except LinkError as error:
             yield f"{name}: {error}"
+    yield from _suffix_problems(by_id)
+
+
+def _suffix_problems(by_id: Mapping[str, str]) -> Iterator[str]:
+    for identity, name in by_id.items():
+        for other in (
+            identity[: -len(suffix)] for suffix in _SUFFIXES if identity.endswith(suffix)
+        ):
+            if other in by_id:
+                yield (
+                    f"{name}: ship_{identity} is what the shore calls a part of {by_id[other]}: rename"
+                    " one."
+                )
+
+
+def _standby_problems(name: str, identity: str, tables: Any) -> Iterator[str]:
+    if len(identity) > _MAX_SEEDED_ID:
+        yield (
+            f"{name}: the name is too long for ship_seed_method: standby; {_MAX_SEEDED_ID} characters"
+            " are possible."
+        )
+    entries = tables if isinstance(tables, (list, tuple)) else ()
+    parts = [
+        str(table.get("name"))
+        for table in entries
+        if isinstance(table, Mapping) and (table.get("columns") or table.get("where"))
+    ]
+    if parts:
+        yield (
+            f"{name}: ship_seed_method: standby brings the shore's whole cluster aboard, and ship_tables"
+            f" has columns or where for {_listed(parts)}, so that more would be aboard than it says."
+            " Choose ship_seed_method: copy, or leave those out."
+        )
 
 
 def _table_problems(name: str, mode: str, tables: Any) -> Iterator[str]:

@@ -39,8 +39,8 @@ def problems(shore: Facts, ships: Sequence[Facts]) -> list[str]:
     """Every problem as a sentence that begins with the host's name and says what to do.
 
     shore: name, version, become_method, preflight, database, tables, wal_level, max_wal_senders, max_replication_slots,
-    archive_enabled, archive_replaced, restart_allowed, firewall. ships: name, slot, addresses, mode, version,
-    become_method, preflight, link, seed_method, seeds_over_ssh, replace_data, tables (as ship_tables).
+    archive_enabled, archive_replaced, restart_allowed, firewall. ships: name, slot, standby_slot, addresses, mode,
+    version, become_method, preflight, link, seed_method, seeds_over_ssh, replace_data, tables (as ship_tables).
     """
     found = [f"{shore['name']}: {problem}" for problem in _shore_problems(shore, ships)]
     for ship in ships:
@@ -91,7 +91,7 @@ def _shore_problems(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
         return
     if server["in_recovery"]:
         yield "this server is a standby; the shore has to be the primary."
-    packed = any(ship["mode"] == "physical" for ship in ships)
+    packed = any(map(_is_standby, ships))
     if packed and server["tablespaces"]:
         yield (
             f"tablespaces {_list(server['tablespaces'])} lie outside the data directory, and a pack holds"
@@ -110,14 +110,38 @@ def _shore_problems(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
     if server["clients"] and not shore["restart_allowed"]:
         yield from _restart(shore)
     yield from _table_problems(shore, sorted(set(copied)))
+    yield from _conversion_problems(server, [ship for ship in ships if _is_to_convert(ship)])
+
+
+def _is_to_convert(ship: Facts) -> bool:
+    """Whether it is to be a standby, or is one, of which a subscriber will be made."""
+    seeded_so = (ship["mode"], ship["seed_method"]) == ("logical", "standby")
+    return seeded_so and bool(ship["preflight"]["data"]["kind"] != "converted")
+
+
+def _is_standby(ship: Facts) -> bool:
+    return ship["mode"] == "physical" or _is_to_convert(ship)
+
+
+def _conversion_problems(server: Facts, ships: Sequence[Facts]) -> Iterator[str]:
+    without = server.get("without_identity") or []
+    if ships and without:
+        yield (
+            f"{_list(without)} has no replica identity. While pg_createsubscriber makes a subscriber of"
+            f" {_list(ship['name'] for ship in ships)}, all tables of the database are published, and an"
+            " UPDATE or DELETE of this would fail ashore. Add a primary key, or ALTER TABLE … REPLICA"
+            " IDENTITY FULL where it is small; or choose ship_seed_method: copy."
+        )
 
 
 def _room(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
     server = shore["preflight"]["server"]
-    new = [ship for ship in ships if ship["slot"] not in server["slots"]["used"]]
+    slots = {slot for ship in ships for slot in _slots(ship)}
+    new = slots.difference(server["slots"]["used"])
     if not new:
         return
-    sync = _SYNC_WORKERS if any(ship["mode"] == "logical" for ship in new) else 0
+    logical = any(ship["mode"] == "logical" and ship["slot"] in new for ship in ships)
+    sync = _SYNC_WORKERS if logical else 0
     for what, used, limit, option in (
         ("replication slots", len(server["slots"]["used"]), "max_replication_slots", "slots"),
         ("WAL senders", server["senders"]["used"], "max_wal_senders", "senders"),
@@ -129,6 +153,11 @@ def _room(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
                 f"{needed} {what} would be needed and {limit} allows {allowed}. Set primary_{limit} to"
                 f" {needed} or more."
             )
+
+
+def _slots(ship: Facts) -> list[str]:
+    """What it keeps ashore, or will; while it is made a subscriber, that is two."""
+    return [ship["slot"], *([ship["standby_slot"]] if _is_to_convert(ship) else [])]
 
 
 def _restart(shore: Facts) -> Iterator[str]:
@@ -206,19 +235,19 @@ def _ship_problems(shore: Facts, ship: Facts) -> Iterator[str]:
                 f" ({target['reason']}). Look at the route, at both firewalls, and at fleet_address of"
                 f" {shore['name']}."
             )
-    if ship["mode"] == "physical":
-        yield from _physical_problems(shore, ship)
-    elif ship["seed_method"] == "standby" and int(ship["version"]) < _FIRST_WITH_CREATESUBSCRIBER:
+    if _is_to_convert(ship) and int(ship["version"]) < _FIRST_WITH_CREATESUBSCRIBER:
         yield (
             "a logical ship is seeded from a standby by pg_createsubscriber, which PostgreSQL"
             f" {ship['version']} has not. Leave out ship_seed_method, or use PostgreSQL 17."
         )
+    elif _is_standby(ship):
+        yield from _standby_problems(shore, ship)
     if server is None:
         return
     if ship["mode"] == "logical":
         yield from publishing_problems(server, ship["tables"])
     if preflight["data"]["kind"] == "absent":
-        share = SEED_SPACE if ship["mode"] == "physical" else COPY_SPACE
+        share = SEED_SPACE if _is_standby(ship) else COPY_SPACE
         if preflight["free_bytes"] < server["bytes"] * share:
             yield _space(preflight, server["bytes"] * share, "the copy of the shore's data")
     yield from _link_problems(ship, server["wal"])
@@ -229,26 +258,34 @@ def _is_needed(shore: Facts, ship: Facts, target: str) -> bool:
         return bool(ship["seeds_over_ssh"])
     server = shore["preflight"]["server"]
     # Before the shore is set up nothing listens for ships, and its firewall has no hole for this one.
-    return server is not None and ship["slot"] in server["slots"]["used"]
+    return server is not None and not set(_slots(ship)).isdisjoint(server["slots"]["used"])
 
 
-def _physical_problems(shore: Facts, ship: Facts) -> Iterator[str]:
+def _standby_problems(shore: Facts, ship: Facts) -> Iterator[str]:
     preflight, ashore = ship["preflight"], shore["preflight"]
+    cure = "ship_mode: logical" if ship["mode"] == "physical" else "ship_seed_method: copy"
     if ship["version"] != shore["version"]:
         yield (
             f"a physical standby has the shore's major version: {ship['version']} is wanted here and"
-            f" {shore['version']} ashore. Use the same Debian release, or ship_mode: logical."
+            f" {shore['version']} ashore. Use the same Debian release, or {cure}."
         )
     if preflight["architecture"] != ashore["architecture"]:
         yield (
             f"a physical standby has the shore's architecture: {preflight['architecture']} here and"
-            f" {ashore['architecture']} ashore. Use ship_mode: logical."
+            f" {ashore['architecture']} ashore. Use {cure}."
         )
     data = preflight["data"]
+    if data["kind"] in ("promoted", "converted") and not ship["replace_data"]:
+        yield _no_standby_any_more(ship)
     if data["kind"] in ("server", "foreign") and not ship["replace_data"]:
         yield (
             f"{data['directory']} holds data that is no standby's. Move it away, or let it be moved aside"
             " (nothing is deleted) with -e ship_replace_data=true."
+            + (
+                ""
+                if ship["mode"] == "physical"
+                else " Or is it onboard? Then leave out ship_seed_method."
+            )
         )
     server = ashore["server"]
     if (
@@ -264,9 +301,24 @@ def _physical_problems(shore: Facts, ship: Facts) -> Iterator[str]:
         )
 
 
+def _no_standby_any_more(ship: Facts) -> str:
+    data = ship["preflight"]["data"]
+    was = (
+        "has been made a subscriber; ship_mode: logical goes on with it"
+        if data["kind"] == "converted"
+        else "has been promoted: it is a server of its own"
+        if ship["mode"] == "physical"
+        else "was cut while a subscriber was made of it, after its promotion, from where nothing leads back"
+    )
+    return (
+        f"{data['directory']} was a standby, and {was}. To seed it anew, let it be moved aside (nothing is"
+        " deleted) with -e ship_replace_data=true."
+    )
+
+
 def _link_problems(ship: Facts, wal: Facts | None) -> Iterator[str]:
     bandwidth = (ship["link"] or {}).get("bandwidth")
-    if ship["mode"] != "physical" or bandwidth is None or wal is None:
+    if not _is_standby(ship) or bandwidth is None or wal is None:
         return
     if wal["seconds"] < WAL_RATE_SECONDS:
         return
@@ -275,7 +327,9 @@ def _link_problems(ship: Facts, wal: Facts | None) -> Iterator[str]:
     if rate > link * LINK_SHARE:
         yield (
             f"the shore writes WAL at {rate / 1e6:.1f} Mbit/s, and the link carries {link / 1e6:.1f}: this"
-            " ship would never catch up. Take ship_mode: logical with fewer columns, or a faster link."
+            " ship would never catch up. Take"
+            f" {'ship_mode: logical' if ship['mode'] == 'physical' else 'ship_seed_method: copy'} with"
+            " fewer columns, or a faster link."
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._scram import salt_of, verifier
@@ -28,8 +28,15 @@ _KEYS = {
     "publication",
     "slot",
     "lost_slot",
+    "seed",
     "state",
 }
+# A logical ship that is seeded as a standby: whether that still is one, or a subscriber already.
+_SEEDS = ("none", "pending", "done")
+# What belongs to such a ship beside what bears its name: the slot of its standby, and the role and the publication of
+# pg_createsubscriber. A name that would be too long was never made.
+_SEED_SLOT = "{}_seed"
+_CONVERSION = "{}_convert"
 # Sessions of one ship, those included that the shore has not yet noticed to be gone.
 _CONNECTIONS = {"physical": 6, "logical": 10}
 
@@ -58,12 +65,22 @@ def replica_objects(
         "blocks": [
             *(_block(entry, database) for entry in present),
             *({"name": entry["name"], "state": "absent"} for entry in absent),
+            *({"name": name, "state": "absent"} for name in _conversions(entries)),
         ],
         "databases": _unique(entry.get("database") or database for entry in entries),
         "roles": _by_database(entries, database, _role),
         "publications": _publications(present, absent, database),
-        "slots": _slots(entry for entry in present if _mode(entry) == "physical"),
-        "slots_absent": [_slot(entry) for entry in absent],
+        "slots": _slots(
+            [
+                *(entry for entry in present if _mode(entry) == "physical"),
+                *({**entry, "slot": name} for entry in present for name in _seed_slots(entry)),
+            ]
+        ),
+        "slots_absent": [
+            *(_slot(entry) for entry in absent),
+            *_own(_SEED_SLOT, absent),
+            *_own(_SEED_SLOT, (entry for entry in present if _seed(entry) == "done")),
+        ],
         "keys": [_key_line(entry, directory) for entry in present if entry.get("public_key")],
         "names": names,
     }
@@ -96,6 +113,17 @@ def _missing(entry: Mapping[str, Any]) -> Iterator[str]:
         yield "public_key is no line of an OpenSSH public key."
     if _mode(entry) == "logical" and not (entry.get("publication") or {}).get("name"):
         yield "a logical replica needs publication, with name and tables."
+    if _seed(entry) != "none":
+        yield from _seed_problems(entry)
+
+
+def _seed_problems(entry: Mapping[str, Any]) -> Iterator[str]:
+    if _seed(entry) not in _SEEDS:
+        yield f"seed is {', '.join(_SEEDS[:-1])} or {_SEEDS[-1]}."
+    if _mode(entry) != "logical":
+        yield "seed is for a logical replica."
+    if not _own(_CONVERSION, [entry]):
+        yield f"the name is too long to have {_CONVERSION.format('')} behind it."
 
 
 def _network(text: Any) -> str | None:
@@ -113,7 +141,10 @@ def _block(entry: Mapping[str, Any], database: str) -> dict[str, Any]:
         "rules": [
             {
                 "type": "hostssl",
-                "databases": ["replication"] if physical else [entry.get("database") or database],
+                "databases": [
+                    *([] if physical else [entry.get("database") or database]),
+                    *(["replication"] if physical or _seed(entry) == "pending" else []),
+                ],
                 "users": [name],
                 "addresses": list(entry["addresses"]),
                 "method": "scram-sha-256",
@@ -156,12 +187,14 @@ def _by_database(
 ) -> dict[str, list[dict[str, Any]]]:
     made: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
-        made.setdefault(entry.get("database") or database, []).append(make(entry))
+        wanted = made.setdefault(entry.get("database") or database, [])
+        wanted.append(make(entry))
+        wanted += [{"name": name, "state": "absent"} for name in _conversions([entry])]
     return made
 
 
 def _publications(
-    present: Iterable[Mapping[str, Any]], absent: Iterable[Mapping[str, Any]], database: str
+    present: Sequence[Mapping[str, Any]], absent: Sequence[Mapping[str, Any]], database: str
 ) -> list[dict[str, Any]]:
     made: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in present:
@@ -180,13 +213,12 @@ def _publications(
                     f"primary_replicas: publication {publication['name']} has other tables for"
                     f" {entry['name']} than for another replica: give it a publication of its own."
                 )
-    for entry in absent:
-        # Its own publication bears its name; one that it shared stays.
+    # Its own publication bears its name; one that it shared stays.
+    gone = [(entry, entry["name"]) for entry in absent]
+    gone += [(entry, name) for entry in (*present, *absent) for name in _conversions([entry])]
+    for entry, name in gone:
         where = entry.get("database") or database
-        made.setdefault(
-            (where, entry["name"]),
-            {"name": entry["name"], "database": where, "state": "absent"},
-        )
+        made.setdefault((where, name), {"name": name, "database": where, "state": "absent"})
     return list(made.values())
 
 
@@ -213,8 +245,29 @@ def _mode(entry: Mapping[str, Any]) -> str:
     return str(entry.get("mode") or "physical")
 
 
+def _seed(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("seed") or "none")
+
+
 def _slot(entry: Mapping[str, Any]) -> str:
     return str(entry.get("slot") or entry["name"])
+
+
+def _seed_slots(entry: Mapping[str, Any]) -> list[str]:
+    return _own(_SEED_SLOT, [entry] if _seed(entry) == "pending" else [])
+
+
+def _conversions(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the role and the publication that a conversion makes for the time, which is over."""
+    return _own(
+        _CONVERSION,
+        (entry for entry in entries if _seed(entry) != "none" or entry.get("state") == "absent"),
+    )
+
+
+def _own(pattern: str, entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    names = (pattern.format(entry["name"]) for entry in entries)
+    return [name for name in names if _NAME.fullmatch(name)]
 
 
 def _unique(items: Iterable[str]) -> list[str]:

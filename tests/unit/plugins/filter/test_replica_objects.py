@@ -79,11 +79,44 @@ def test_refuses_one_name_for_two_publications() -> None:
 
 def test_removes_all_that_is_a_ships_own() -> None:
     found = derive({"name": "ship_a", "state": "absent"})
-    assert found["blocks"] == [{"name": "ship_a", "state": "absent"}]
-    assert found["roles"] == {"hmm_db": [{"name": "ship_a", "state": "absent"}]}
-    assert found["slots_absent"] == ["ship_a"]
-    assert found["publications"] == [{"name": "ship_a", "database": "hmm_db", "state": "absent"}]
+    gone = [{"name": name, "state": "absent"} for name in ("ship_a", "ship_a_convert")]
+    assert found["blocks"] == gone
+    assert found["roles"] == {"hmm_db": gone}
+    assert found["slots_absent"] == ["ship_a", "ship_a_seed"]
+    assert found["publications"] == [{**entry, "database": "hmm_db"} for entry in gone]
     assert found["keys"] == []
+
+
+def test_does_not_look_for_what_could_not_have_been_made() -> None:
+    name = "s" * 63
+    found = derive({"name": name, "state": "absent"})
+    assert (found["slots_absent"], len(found["blocks"])) == ([name], 1)
+    assert "ship_b_convert" not in str(derive(LOGICAL))
+
+
+@pytest.mark.parametrize(
+    ("seed", "databases", "kept", "dropped"),
+    [
+        ("pending", ["hmm_db", "replication"], ["ship_b_seed"], []),
+        ("done", ["hmm_db"], [], ["ship_b_seed"]),
+        ("none", ["hmm_db"], [], []),
+    ],
+)
+def test_keeps_for_a_subscriber_to_be_what_its_standby_needs(
+    seed: str, databases: list[str], kept: list[str], dropped: list[str]
+) -> None:
+    found = derive({**LOGICAL, "seed": seed})
+    assert found["blocks"][0]["rules"][0]["databases"] == databases
+    assert (found["slots"], found["slots_absent"]) == (kept, dropped)
+
+
+@pytest.mark.parametrize("seed", ["pending", "done"])
+def test_leaves_nothing_of_a_conversion(seed: str) -> None:
+    gone = {"name": "ship_b_convert", "state": "absent"}
+    found = derive({**LOGICAL, "seed": seed})
+    assert gone in found["blocks"]
+    assert gone in found["roles"]["hmm_db"]
+    assert {**gone, "database": "hmm_db"} in found["publications"]
 
 
 def test_restricts_a_key() -> None:
@@ -109,6 +142,9 @@ def test_restricts_a_key() -> None:
         ({"mode": "logical"}, "needs publication"),
         ({"slot": "Slot"}, "slot 'Slot' is no name of a slot."),
         ({"adresses": []}, "ship_a: there is no adresses."),
+        ({"seed": "done"}, "ship_a: seed is for a logical replica."),
+        ({**LOGICAL, "seed": "over"}, "ship_b: seed is none, pending or done."),
+        ({**LOGICAL, "name": "s" * 56, "seed": "done"}, "too long to have _convert behind it."),
     ],
 )
 def test_refuses_in_sentences(change: dict[str, Any], message: str) -> None:

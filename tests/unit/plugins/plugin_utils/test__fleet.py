@@ -15,6 +15,7 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._fleet import (
 )
 
 FLEET = {"fleet_database": "hmm_db", "fleet_tables": ["documents"]}
+STANDBY = {"ship_mode": "logical", "ship_seed_method": "standby"}
 SHIPS: dict[str, dict[str, Any]] = {"algeciras": {}, "oslo": {"ship_mode": "logical"}}
 
 
@@ -91,7 +92,38 @@ def test_ships_are_asked_for_one_by_one_in_a_list_or_all(asked: Any, names: list
         ),
         (
             {"ships": {"a": {"ship_mode": "logical", "ship_seed_method": "pack"}}},
-            "a: ship_seed_method is 'pack'; for a logical ship it can be copy.",
+            "a: ship_seed_method is 'pack'; for a logical ship it can be copy or standby.",
+        ),
+        (
+            {
+                "ships": {
+                    "a": {
+                        **STANDBY,
+                        "ship_tables": [
+                            {"name": "users"},
+                            {"name": "documents", "where": "id > 1"},
+                            {"name": "chunks", "columns": ["id"]},
+                        ],
+                    }
+                }
+            },
+            (
+                "a: ship_seed_method: standby brings the shore's whole cluster aboard, and ship_tables has columns or"
+                " where for documents, chunks, so that more would be aboard than it says. Choose ship_seed_method:"
+                " copy, or leave those out."
+            ),
+        ),
+        (
+            {"ships": {"x" * 51: STANDBY}},
+            f"{'x' * 51}: the name is too long for ship_seed_method: standby; 50 characters are possible.",
+        ),
+        (
+            {"ships": {"a": {}, "A-Seed": {}}},
+            "A-Seed: ship_a_seed is what the shore calls a part of a: rename one.",
+        ),
+        (
+            {"ships": {"a_convert": {}, "a": {}}},
+            "a_convert: ship_a_convert is what the shore calls a part of a: rename one.",
         ),
         (
             {"ships": {"a": {"ship_link": {"bandwidth": "fast"}}}},
@@ -125,6 +157,11 @@ def test_ships_are_asked_for_one_by_one_in_a_list_or_all(asked: Any, names: list
 )
 def test_what_is_wrong_is_a_sentence(case: dict[str, Any], sentence: str) -> None:
     assert found(**case) == [sentence]
+
+
+def test_a_ship_with_whole_tables_can_be_seeded_as_a_standby() -> None:
+    assert found(ships={"a": {**STANDBY, "ship_tables": [{"name": "users"}]}}) == []
+    assert found(ships={"x" * 50: STANDBY, "bird_seed": {}}) == []
 
 
 def test_several_problems_are_told_at_once() -> None:

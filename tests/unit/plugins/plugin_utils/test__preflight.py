@@ -99,6 +99,7 @@ def ship(preflight: dict[str, Any] | None = None, **other: Any) -> dict[str, Any
     return {
         "name": "algeciras",
         "slot": "ship_algeciras",
+        "standby_slot": "ship_algeciras",
         "addresses": ["198.51.100.21", "192.0.2.0/24"],
         "mode": "physical",
         "version": "15",
@@ -115,14 +116,26 @@ def ship(preflight: dict[str, Any] | None = None, **other: Any) -> dict[str, Any
 
 def logical(**other: Any) -> dict[str, Any]:
     return ship(
-        **{"name": "oslo", "slot": "ship_oslo", "mode": "logical", "seed_method": "copy", **other}
+        **{
+            "name": "oslo",
+            "slot": "ship_oslo",
+            "standby_slot": "ship_oslo_seed",
+            "mode": "logical",
+            "seed_method": "copy",
+            **other,
+        }
     )
+
+
+def converting(**other: Any) -> dict[str, Any]:
+    return logical(**{"version": "17", "seed_method": "standby", **other})
 
 
 def data(kind: str, identifier: str | None = None) -> dict[str, Any]:
     return {"kind": kind, "directory": "/data", "system_identifier": identifier}
 
 
+TRIXIE = shore(version="17")
 SILENT = {"name": "ssh", "host": "203.0.113.10", "port": 22, "reason": "timed out"}
 SHUT = {"name": "postgresql", "host": "203.0.113.10", "port": 5432, "reason": "connection refused"}
 
@@ -142,7 +155,20 @@ SHUT = {"name": "postgresql", "host": "203.0.113.10", "port": 5432, "reason": "c
         (shore(), [ship(host(data=data("standby", None)))]),
         (shore(), [ship(host(data=data("server", "2")), replace_data=True)]),
         (shore(), [logical(preflight=host(data=data("server", "2")))]),
-        (shore(), [logical(version="17", seed_method="standby")]),
+        (TRIXIE, [converting()]),
+        (TRIXIE, [converting(preflight=host(data=data("seeded", "1")))]),
+        (TRIXIE, [converting(preflight=host(data=data("promoted", "1")), replace_data=True)]),
+        # A subscriber is none of a standby's affairs any more.
+        (
+            running(
+                tablespaces=["fast"],
+                without_identity=["log"],
+                slots={"max": 32, "used": ["ship_oslo"]},
+            ),
+            [converting(preflight=host(data=data("converted", "2")), version="15")],
+        ),
+        (running(without_identity=["log"]), [logical()]),
+        (shore(), [logical(preflight=host(data=data("promoted", "1")))]),
         (
             running(slots={"max": 32, "used": ["ship_algeciras"]}, senders={"max": 32, "used": 32}),
             [ship()],
@@ -284,6 +310,74 @@ def test_nothing_stands_in_the_way(ashore: dict[str, Any], ships: list[dict[str,
             shore(),
             logical(seed_method="standby"),
             "oslo: a logical ship is seeded from a standby by pg_create",
+        ),
+        (
+            TRIXIE,
+            converting(version="18"),
+            (
+                "oslo: a physical standby has the shore's major version: 18 is wanted here and 17 ashore. Use the same"
+                " Debian release, or ship_seed_method: copy."
+            ),
+        ),
+        (TRIXIE, converting(preflight=host(data=data("server", "2"))), "oslo: /data holds data"),
+        (
+            shore(),
+            ship(host(data=data("promoted", "1"))),
+            "algeciras: /data was a standby, and has been promoted: it is a server of its own.",
+        ),
+        (
+            shore(),
+            ship(host(data=data("converted", "2"))),
+            "algeciras: /data was a standby, and has been made a subscriber; ship_mode: logical",
+        ),
+        (
+            TRIXIE,
+            converting(preflight=host(data=data("promoted", "1"))),
+            "oslo: /data was a standby, and was cut while a subscriber was made of it",
+        ),
+        (
+            shore(host(server=server(tablespaces=["fast"]), cluster={}), version="17"),
+            converting(),
+            "busan: tablespaces fast lie outside",
+        ),
+        (
+            shore(host(server=server(without_identity=["log"]), cluster={}), version="17"),
+            converting(),
+            "busan: log has no replica identity. While pg_createsubscriber makes a subscriber of oslo, all",
+        ),
+        (
+            shore(
+                host(
+                    server=server(slots={"max": 32, "used": [f"s{n}" for n in range(29)]}),
+                    cluster={},
+                ),
+                version="17",
+            ),
+            converting(),
+            "busan: 33 replication slots would be needed",
+        ),
+        (
+            shore(
+                host(server=server(slots={"max": 32, "used": ["ship_oslo_seed"]}), cluster={}),
+                version="17",
+            ),
+            converting(preflight=host(unreachable=[SHUT], data=data("seeded", "1"))),
+            "oslo: busan does not answer at 203.0.113.10 port 5432",
+        ),
+        (
+            TRIXIE,
+            converting(preflight=host(free_bytes=2 * GIGABYTE)),
+            "oslo: the copy of the shore's data needs 2700 MB",
+        ),
+        (
+            shore(
+                host(server=server(wal={"bytes": 10**9, "seconds": 3600}), cluster={}), version="17"
+            ),
+            converting(link={"bandwidth": "2Mbit"}),
+            (
+                "oslo: the shore writes WAL at 2.2 Mbit/s, and the link carries 2.0: this ship would never catch"
+                " up. Take ship_seed_method: copy"
+            ),
         ),
         (
             shore(),
