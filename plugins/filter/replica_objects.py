@@ -50,8 +50,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Lists C(blocks), C(databases), C(publications), C(slots), C(slots_absent), C(keys) and C(names), and the
-    dictionary C(roles) with a list for each database.
+  description: Lists C(blocks), C(databases), C(publications), C(slots), C(slots_absent), C(keys), C(conversions) (roles
+    that are over) and C(names), and the dictionary C(roles) with a list for each database.
   type: dict
 """
 

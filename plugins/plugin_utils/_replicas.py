@@ -82,6 +82,7 @@ def replica_objects(
             *_own(_SEED_SLOT, (entry for entry in present if _seed(entry) == "done")),
         ],
         "keys": [_key_line(entry, directory) for entry in present if entry.get("public_key")],
+        "conversions": _conversions(entries),
         "names": names,
     }
 
@@ -187,9 +188,7 @@ def _by_database(
 ) -> dict[str, list[dict[str, Any]]]:
     made: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
-        wanted = made.setdefault(entry.get("database") or database, [])
-        wanted.append(make(entry))
-        wanted += [{"name": name, "state": "absent"} for name in _conversions([entry])]
+        made.setdefault(entry.get("database") or database, []).append(make(entry))
     return made
 
 

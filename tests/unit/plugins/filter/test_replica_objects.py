@@ -81,7 +81,8 @@ def test_removes_all_that_is_a_ships_own() -> None:
     found = derive({"name": "ship_a", "state": "absent"})
     gone = [{"name": name, "state": "absent"} for name in ("ship_a", "ship_a_convert")]
     assert found["blocks"] == gone
-    assert found["roles"] == {"hmm_db": gone}
+    assert found["roles"] == {"hmm_db": gone[:1]}
+    assert found["conversions"] == ["ship_a_convert"]
     assert found["slots_absent"] == ["ship_a", "ship_a_seed"]
     assert found["publications"] == [{**entry, "database": "hmm_db"} for entry in gone]
     assert found["keys"] == []
@@ -115,7 +116,7 @@ def test_leaves_nothing_of_a_conversion(seed: str) -> None:
     gone = {"name": "ship_b_convert", "state": "absent"}
     found = derive({**LOGICAL, "seed": seed})
     assert gone in found["blocks"]
-    assert gone in found["roles"]["hmm_db"]
+    assert found["conversions"] == ["ship_b_convert"]
     assert {**gone, "database": "hmm_db"} in found["publications"]
 
 
