@@ -22,6 +22,8 @@ METHODS = {
 }
 FULL = ("pack", "stream", "copy")  # the first two for physical ships
 _FIRST_WITH_INCREMENTAL = 17
+# Of a logical ship that is seeded as a standby: kinds of data that no subscriber was made of.
+_NO_SUBSCRIBER = ("absent", "seeded", "standby", "promoted")
 _FOLLOWS = ("in archive recovery", "shut down in recovery")
 # What a pack is of its data where none was made yet, as measured on documents with embeddings.
 _PACKED = 0.75
@@ -173,6 +175,11 @@ def _divergence(data: Facts, sources: Facts) -> str:
 
 
 def _logical_state(ship: Facts, sources: Facts) -> tuple[str, str]:
+    if ship["seed_method"] == "standby" and ship["preflight"]["data"]["kind"] in _NO_SUBSCRIBER:
+        return "strange", (
+            "no subscriber has been made of its standby yet. Run ship_onboard.yml, which goes on with that or says"
+            " what stands in the way."
+        )
     slot = sources["slots"].get(ship["slot"])
     if slot is None:
         return "lost", f"the shore has no slot {ship['slot']}."

@@ -98,13 +98,13 @@ def test_does_not_look_for_what_could_not_have_been_made() -> None:
 @pytest.mark.parametrize(
     ("seed", "databases", "kept", "dropped"),
     [
-        ("pending", ["hmm_db", "replication"], ["ship_b_seed"], []),
-        ("done", ["hmm_db"], [], ["ship_b_seed"]),
-        ("none", ["hmm_db"], [], []),
+        ("pending", ["hmm_db", "replication"], {"": ["ship_b_seed"]}, []),
+        ("done", ["hmm_db"], {}, ["ship_b_seed"]),
+        ("none", ["hmm_db"], {}, []),
     ],
 )
 def test_keeps_for_a_subscriber_to_be_what_its_standby_needs(
-    seed: str, databases: list[str], kept: list[str], dropped: list[str]
+    seed: str, databases: list[str], kept: dict[str, list[str]], dropped: list[str]
 ) -> None:
     found = derive({**LOGICAL, "seed": seed})
     assert found["blocks"][0]["rules"][0]["databases"] == databases

@@ -20,7 +20,8 @@ CONVERSION = "pg_replication_conversion.json"
 
 @pytest.fixture(autouse=True)
 def _control(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight_facts, "_system_identifier", lambda *_places: NOW)
+    control = {"Database system identifier": NOW}
+    monkeypatch.setattr(preflight_facts, "_control", lambda *_places: control)
 
 
 def kind(folder: Path, files: dict[str, str], lock: Path | None = None) -> str:

@@ -221,3 +221,17 @@ def test_what_people_read() -> None:
 def test_positions() -> None:
     assert positions(ship()) == [END, PACKED]
     assert positions(ship(data={"end_lsn": None}, packs=[])) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen"), [("seeded", None), ("absent", None), ("converted", "copy")]
+)
+def test_a_logical_ship_that_is_a_standby_yet_is_none_of_its_affairs(
+    kind: str, chosen: str | None
+) -> None:
+    oslo = ship(mode="logical", seed_method="standby", data={"kind": kind})
+    judged = judge(oslo, shore(slots={}))
+    assert way(judged) == chosen
+    assert ("no subscriber has been made of its standby" in " ".join(judged["lines"])) == (
+        chosen is None
+    )
