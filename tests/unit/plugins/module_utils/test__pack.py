@@ -229,8 +229,9 @@ def test_slots_that_nothing_fits(state: SlotState | None, told: str) -> None:
     assert found.startswith(told)
 
 
-def test_a_missing_slot_is_expected_in_check_mode() -> None:
-    made = plan(request(fits_slots=["a"]), pack(), foreseeing=True)
+@pytest.mark.parametrize("there", [(), (slot("a", "0/1", wal_status="lost"),)])
+def test_a_slot_to_be_made_is_expected_in_check_mode(there: tuple[SlotState, ...]) -> None:
+    made = plan(request(fits_slots=["a"]), pack(), slots=there, foreseeing=True)
     assert made.fits is None
     assert made.expected == ("a",)
 
