@@ -117,6 +117,11 @@ class Pair:
         )
         return [name for (name,) in found]
 
+    def worker(self) -> int | None:
+        """The PID of the worker that applies changes; None: there is none."""
+        rows = self.ship.sql("SELECT pid FROM pg_stat_subscription WHERE relid IS NULL")
+        return rows[0][0] if rows else None
+
     def arrives(self, table: str, *ids: int) -> None:
         wait_until(
             lambda: self.ship.sql(f"SELECT id FROM {table} ORDER BY 1") == [(id_,) for id_ in ids],
@@ -613,8 +618,11 @@ def test_another_publication(pair: Pair) -> None:
     pair.arrives("users", 11)
     pair.four(publications=["documents"])
     pair.ship.sql("TRUNCATE users")
+    former = pair.worker()
     pair.four(publications=["documents", "users"], copy_data=False)
     pair.copied()
+    # What is written before a new worker asks for both is not sent by either.
+    wait_until(lambda: pair.worker() not in (None, former), "a new worker is there")
     pair.shore.sql("INSERT INTO users VALUES (12)")
     pair.arrives("users", 12)
     pair.four(publications=["documents"], refresh="never")
