@@ -402,7 +402,7 @@ class Seed:
             raise SeedError(
                 f"There is nothing in {self.data} that rsync could renew: fetch a pack."
             )
-        if self.stage() != "copied":
+        if not self.stage():
             self.begin_side()
             self.copy_data(pack)
             self.advance("copied")
@@ -410,11 +410,12 @@ class Seed:
         # Of files that have changed, each side reads its own, and tells nothing meanwhile.
         patience = max(shore.rsync_timeout, pack.data_bytes // _SLOW_DISK if options else _SEGMENT)
         patient = dataclasses.replace(shore, rsync_timeout=patience)
-        percents: list[int] = [0]
+        percent = 0
 
         def progress(pid: int) -> tuple[int, int]:
-            percents.append(max(percents[-1], percent_told(pid)))
-            return pack.data_bytes * percents[-1] // 100, pack.data_bytes
+            nonlocal percent
+            percent = max(percent, percent_told(pid))
+            return pack.data_bytes * percent // 100, pack.data_bytes
 
         self.until_fetched(
             f"The unpacked pack {pack.name}",

@@ -302,10 +302,13 @@ def test_a_renewal_cut_or_killed(ship: Ship, call: int) -> None:
 def test_a_file_of_the_same_size_and_time_is_renewed_in_the_end(ship: Ship) -> None:
     unpacked = stale(ship)
     os.utime(unpacked / "base/1/1259", (1, 1))
+    ship.wrap("rsync", "")
     differs = f"cmp -s {unpacked}/base/1/1259 {ship.side}/data/base/1/1259"
     script(ship.bin / "pg_verifybackup", f"{differs} || {{ echo checksum mismatch; exit 1; }}")
     assert ship.run() == 0
     check_renewed(ship, unpacked)
+    # The copy of the data, what differs, and what differs by checksum.
+    assert (ship.root / "rsync.count").read_text() == "3\n"
 
 
 def test_nothing_to_renew(ship: Ship) -> None:
