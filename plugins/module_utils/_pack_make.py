@@ -207,7 +207,7 @@ def remove_packs(directory: Path, packs: Iterable[Pack]) -> None:
 def unpack(request: PackRequest, pack: Pack, group: int, progress: Progress, target: Path) -> None:
     """Have the pack's files in a folder of their own, all or nothing."""
     with told():
-        room = request.unpacked_directory or target.parent
+        room = target.parent
         room.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         os.chown(room, -1, group)
         for entry in room.glob(f"{PARTIAL}*"):
@@ -232,7 +232,7 @@ def unpack(request: PackRequest, pack: Pack, group: int, progress: Progress, tar
 
 
 def _extract(folder: Path, pack: Pack, target: Path, progress: Progress) -> None:
-    program = {"zstd": "zstd", "gzip": "gzip"}[pack.compression]
+    program = pack.compression  # its name is that of the program
     if shutil.which(program) is None:
         raise ReplicationError(f"{program} is needed to unpack {pack.file}: install it.")
     with tempfile.TemporaryFile() as said, (folder / pack.file).open("rb") as archive:

@@ -220,7 +220,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
-from ansible_collections.hmm.pg_replication.plugins.module_utils._names import TableName
+from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn, TableName
 from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import (
     TableRequest,
     table_requests,
@@ -459,7 +459,7 @@ def _data(directory: Path, programs: Path, lock: Path) -> dict[str, Any]:
         kind = "server"
     else:
         kind = "foreign"
-    ends = [control.get(name, "") for name in _ENDS]
+    ends = [control[name] for name in _ENDS if name in control]
     return {
         "kind": kind,
         "directory": str(directory),
@@ -468,13 +468,8 @@ def _data(directory: Path, programs: Path, lock: Path) -> dict[str, Any]:
         "state": control.get("Database cluster state"),
         "timeline": int(control.get("Latest checkpoint's TimeLineID", 0)) or None,
         "redo_lsn": control.get("Latest checkpoint's REDO location"),
-        "end_lsn": max(ends, key=_position) if any(ends) else None,
+        "end_lsn": max(ends, key=lambda end: Lsn.parse("end", end), default=None),
     }
-
-
-def _position(lsn: str) -> tuple[int, int]:
-    high, _slash, low = lsn.partition("/")
-    return (int(high or "0", 16), int(low or "0", 16))
 
 
 def _packs(directories: Sequence[str]) -> list[dict[str, Any]]:

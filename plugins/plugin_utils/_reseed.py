@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._progress import size
+
 Facts = Mapping[str, Any]
 
 METHODS = {
@@ -61,24 +64,17 @@ class Way:
         return {**vars(self), "possible": self.possible}
 
 
-def lsn(text: str | None) -> int:
-    """A position in the WAL as a number; 0 for none."""
-    high, _slash, low = (text or "0/0").partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
-
-
-def positions(ship: Facts) -> list[str]:
-    """The positions that the shore has to be asked about, for module seed_sources."""
-    preflight = ship["preflight"]
-    found = [preflight["data"]["end_lsn"], *(pack["start_lsn"] for pack in preflight["packs"])]
-    return [position for position in dict.fromkeys(found) if position]
+def lsn(text: str | None) -> Lsn:
+    """A position in the WAL; 0/0 for none."""
+    return Lsn.parse("lsn", text or "0/0")
 
 
 def judge(ship: Facts, sources: Facts, method: str | None = None) -> dict[str, Any]:
     """What is wrong with a ship, the ways there are, and the one to take.
 
     :param ship: name, slot, mode, version, seed_method, seed_path, preflight.
-    :param sources: what module seed_sources told of the shore, asked for positions(ship).
+    :param sources: what module seed_sources told of the shore, asked for where the ship's data end and for where
+        each pack aboard begins.
     :param method: the way that was asked for; None: the cheapest.
     """
     name, mode = ship["name"], ship["mode"]
@@ -306,7 +302,7 @@ def _with_room(way: Way, ship: Facts, sources: Facts) -> Way:
     free = ship["preflight"]["free_bytes"]
     if not way.possible or free >= needed:
         return way
-    return Way(way.way, way.bytes, f"it needs {_size(needed)} aboard, and {_size(free)} are free")
+    return Way(way.way, way.bytes, f"it needs {size(needed)} aboard, and {size(free)} are free")
 
 
 # --- what people read ----------------------------------------------------------------------------
@@ -329,10 +325,6 @@ def _lines(
     yield f"{name}: {state}; {why}"
     if state in ("lost", "diverged") or chosen is not None:
         for way in ways:
-            told = f"about {_size(way.bytes)}" if way.possible else f"not possible: {way.reason}"
+            told = f"about {size(way.bytes)}" if way.possible else f"not possible: {way.reason}"
             mark = "->" if way is chosen else "  "
             yield f"{mark} {way.way}: {_ABOUT[way.way]}; {told}."
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"  # noqa: PLR2004

@@ -53,6 +53,7 @@ _CHUNK = 1024 * 1024
 _SPARE = 64 * 1024 * 1024  # bytes left free on a disk
 _SLOW_DISK = 25_000_000  # bytes a second
 _SEGMENT = (1 << 30) // _SLOW_DISK  # seconds to read the largest file that PostgreSQL writes
+_TAIL = 4096  # bytes of what rsync wrote, with its last figures among them
 _VANISHED = 24  # rsync's exit code where a file went away while the rest was copied
 _IDENTIFIER = "Database system identifier"
 # Differences only, in place, so that a cut loses none of them; files as a cluster has them.
@@ -171,7 +172,9 @@ def bytes_read(pid: int) -> int:
 def percent_told(pid: int) -> int:
     """How far rsync says that it is, in what it wrote last; 0 where it says nothing."""
     try:
-        told = Path(f"/proc/{pid}/fd/1").read_bytes()[-4096:]
+        with Path(f"/proc/{pid}/fd/1").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            told = file.read()
     except OSError:
         return 0
     found = re.findall(rb"(\d+)%", told)
@@ -430,10 +433,8 @@ class Seed:
 
     def copy_data(self, pack: Pack) -> None:
         """The data aboard, beside themselves; WAL is none of what is renewed."""
-        self.need_room(
-            self.side, max(pack.data_bytes, folder_bytes(self.data)), "the copy of the data"
-        )
         total = folder_bytes(self.data)
+        self.need_room(self.side, max(pack.data_bytes, total), "the copy of the data")
         code, told = run(
             [
                 *("rsync", "--archive", "--exclude=/pg_wal/*", "--exclude=/postmaster.*"),

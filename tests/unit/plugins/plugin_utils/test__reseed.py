@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._reseed import (
     ReseedError,
     judge,
-    positions,
 )
 
 MB = 1_000_000
@@ -216,11 +215,6 @@ def test_what_people_read() -> None:
         "   rsync: rsync: what differs of an unpacked pack; about 218.8 MB.",
         "   pack: a new pack, all of it; about 500.0 MB.",
     ]
-
-
-def test_positions() -> None:
-    assert positions(ship()) == [END, PACKED]
-    assert positions(ship(data={"end_lsn": None}, packs=[])) == []
 
 
 @pytest.mark.parametrize(
