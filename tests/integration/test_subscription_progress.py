@@ -69,17 +69,20 @@ def wait_for(state: str, ship: Database) -> dict[str, Any]:
     )
 
 
+def states(found: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    return {table["name"]: (table["state"], table["copying"]) for table in found["tables"]}
+
+
 def test_a_copy_from_its_begin_to_its_end(ship: Database, database: Database, major: int) -> None:
     with held(ship, "users"):
         subscribe(ship, database)
+        expected = {"public.documents": ("ready", False), "public.users": ("data_copy", True)}
         found = wait_until(
-            lambda: (now := look(ship))["ready"] == 1 and now, "documents has been copied"
+            lambda: states(now := look(ship)) == expected and now, f"tables are {expected}"
         )
         assert found["progress"]["state"] == "running"
         assert found["progress"]["message"].startswith("1 of 2 tables are ready, public.users in")
         assert found["progress"]["done_bytes"] > 0
-        states = {table["name"]: (table["state"], table["copying"]) for table in found["tables"]}
-        assert states == {"public.documents": ("ready", False), "public.users": ("data_copy", True)}
     found = wait_for("done", ship)
     assert (found["ready"], found["total"], found["enabled"]) == (2, 2, True)
     assert found["progress"]["step"] == "copy"
