@@ -254,7 +254,7 @@ SELECT {position},
 ) AS lag
 """
 # On a standby the position is the end of what it has: archived WAL may be further than received.
-_POSITION = """
+POSITION = """
        pg_is_in_recovery() AS in_recovery,
        extract(epoch FROM clock_timestamp()) AS clock,
        CASE WHEN pg_is_in_recovery()
@@ -301,26 +301,33 @@ _STATISTICS = """
 
 def read_lag(session: Session, sample_seconds: float) -> Lag:
     """All that the server tells, in one statement, and in one more at the end of a sample."""
-    # Ordinary roles cannot read the OID on 13: asking would be an error in the server's log.
-    oid = session.superuser or session.major > 13  # noqa: PLR2004
-    try:
-        found = session.read(_read_statement(session.major, oid=oid, control=True))[0]["lag"]
-    except ServerError as exc:
-        if exc.sqlstate != INSUFFICIENT_PRIVILEGE:
-            raise
-        found = session.read(_read_statement(session.major, oid=False, control=False))[0]["lag"]
+    found = read_found(session)
     sample = None
     if sample_seconds:
         time.sleep(sample_seconds)
-        statement = sql.SQL(_SAMPLE_END).format(position=sql.SQL(_POSITION))
+        statement = sql.SQL(_SAMPLE_END).format(position=sql.SQL(POSITION))
         sample = session.read(statement)[0]["sample"]
     return lag_of(session.server_version, found, sample)
+
+
+def read_found(session: Session) -> Row:
+    """What the server answers, as lag_of takes it."""
+    # Ordinary roles cannot read the OID on 13: asking would be an error in the server's log.
+    oid = session.superuser or session.major > 13  # noqa: PLR2004
+    try:
+        found = session.read(_read_statement(session.major, oid=oid, control=True))
+    except ServerError as exc:
+        if exc.sqlstate != INSUFFICIENT_PRIVILEGE:
+            raise
+        found = session.read(_read_statement(session.major, oid=False, control=False))
+    row: Row = found[0]["lag"]
+    return row
 
 
 def _read_statement(major: int, oid: bool, control: bool) -> sql.Composable:
     statistics = sql.SQL(_STATISTICS).format(columns=columns_since(_STATISTICS_COLUMNS, major))
     return sql.SQL(_READ).format(
-        position=sql.SQL(_POSITION),
+        position=sql.SQL(POSITION),
         control=sql.SQL(_CONTROL if control else _NO_CONTROL),
         slot_columns=columns_since(_SLOT_COLUMNS, major),
         pause_state=_newest(_PAUSE_STATE, major),
@@ -339,7 +346,10 @@ def _newest(table: Mapping[int, str], major: int) -> sql.SQL:
 
 
 def lag_of(server_version: int, found: Row, sample: Row | None = None) -> Lag:
-    """The facts of what the server answered, at the begin and at the end of a sample."""
+    """The facts of what the server answered.
+
+    :param sample: the positions at the other end of a sample, be it earlier or later.
+    """
     server = _server(server_version, found, sample)
     slots = tuple(
         _slot(row, server, _number(found["settings"].get("idle_replication_slot_timeout")))
@@ -370,7 +380,7 @@ def _server(server_version: int, found: Row, sample: Row | None) -> ServerLag:
         time=_utc(found["time"]) or "",
         timeline=timeline,
         system_identifier=found["system_identifier"],
-        sample_seconds=round(sample["clock"] - found["clock"], 3) if sample else None,
+        sample_seconds=round(abs(sample["clock"] - found["clock"]), 3) if sample else None,
         wal_rate=_rate("position", found, sample),
         replay_rate=_rate("replay_lsn", found, sample) if found["in_recovery"] else None,
         wal_senders_used=len(found["standbys"] or ()),
@@ -385,9 +395,12 @@ def _server(server_version: int, found: Row, sample: Row | None) -> ServerLag:
 
 def _rate(position: str, found: Row, sample: Row | None) -> float | None:
     """Bytes a second between the two."""
-    if not sample or not (begin := _lsn(found[position])) or not (end := _lsn(sample[position])):
+    if not sample:
         return None
-    seconds = sample["clock"] - found["clock"]
+    first, last = sorted((found, sample), key=lambda row: float(row["clock"]))
+    if not (begin := _lsn(first[position])) or not (end := _lsn(last[position])):
+        return None
+    seconds = last["clock"] - first["clock"]
     return round(max(end - begin, 0) / seconds, 1) if seconds > 0 else None
 
 
