@@ -52,7 +52,15 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis_rule
 
 def diagnose(case: Mapping[str, Any]) -> dict[str, Any]:
     """The diagnosis of one ship."""
-    return _diagnosis.diagnose(_diagnosis.Case(**case), RULES)
+    known = dict(case)
+    until = known.pop("until", {})
+    clocks = {end: known[end]["host"] for end in until if known.get(end)}
+    known["clocks"] = {
+        end: (host["epoch"] - float(until[end]), host["clock_offset"])
+        for end, host in clocks.items()
+        if host["clock_offset"] is not None
+    }
+    return _diagnosis.diagnose(_diagnosis.Case(**known), RULES)
 
 
 class FilterModule:

@@ -208,10 +208,12 @@ def _control(cluster: Cluster) -> dict[str, Any]:
         for name, _colon, value in (line.partition(":") for line in told.splitlines())
     }
     found: dict[str, Any] = {key: lines[label] for key, label in _CONTROL.items() if label in lines}
-    for key in found:
-        if key == "timeline" or key.startswith("max_"):
-            found[key] = int(found[key])
-    return found
+    figures = {
+        key: int(value)
+        for key, value in found.items()
+        if key == "timeline" or key.startswith("max_")
+    }
+    return {**found, **figures}
 
 
 def _archive(directory: Path | None) -> dict[str, Any] | None:

@@ -239,23 +239,41 @@ def _talk(way: Way, target: Mapping[str, str], connected: socket.socket, found: 
 
 
 def _encrypt(way: Way, target: Mapping[str, str], wire: Wire, found: Probe) -> bool:
+    """Whether it goes on, encrypted or, where the connection string allows that, not."""
     mode = target["sslmode"]
-    if mode in _UNENCRYPTED:
-        found.tls = False
-        return True
-    if not wire.ask_for_tls():
-        found.tls = False
-        if mode == "prefer":
-            return True
-        found.failed("tls", "not_offered", "the server does not offer TLS")
+    found.tls = mode not in _UNENCRYPTED and wire.ask_for_tls()
+    if not found.tls:
+        if mode not in (*_UNENCRYPTED, "prefer"):
+            found.failed("tls", "not_offered", "the server does not offer TLS")
+        return found.stage is None
+    context = _context(way, target, found)
+    if context is None:
         return False
+    try:
+        wire.begin_tls(context, target["host"] or target["hostaddr"])
+    except ssl.SSLCertVerificationError as error:
+        found.failed(
+            "tls", _VERIFY_REASONS.get(error.verify_code, "authority"), str(error.verify_message)
+        )
+        found.certificate = certificate_facts(_presented(way, found, int(target["port"])))
+    except ssl.SSLError as error:
+        found.failed("tls", "failed", str(error.reason or error).lower())
+    else:
+        found.certificate = certificate_facts(wire.certificate())
+    return found.stage is None
+
+
+def _context(way: Way, target: Mapping[str, str], found: Probe) -> ssl.SSLContext | None:
+    """How the server's certificate is verified; None: what is needed for that is not there."""
+    mode = target["sslmode"]
     root = _root_certificate(way, target)
-    if mode in VERIFIED and root is not None and not root.exists():
+    there = root is not None and root.exists()
+    if mode in VERIFIED and root is not None and not there:
         found.failed("tls", "no_root_certificate", f"there is no root certificate file {root}")
-        return False
+        return None
+    verified = mode in VERIFIED or (mode == "require" and there)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = mode == "verify-full"
-    verified = mode in VERIFIED or (mode == "require" and root is not None and root.exists())
     context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
     try:
         if verified and root is not None:
@@ -266,22 +284,8 @@ def _encrypt(way: Way, target: Mapping[str, str], wire: Wire, found: Probe) -> b
             context.load_cert_chain(target["sslcert"], target["sslkey"])
     except (OSError, ssl.SSLError) as error:
         found.failed("tls", "no_root_certificate", f"{root}: {error.strerror or error}")
-        return False
-    name = target["host"] or target["hostaddr"]
-    try:
-        wire.begin_tls(context, name)
-    except ssl.SSLCertVerificationError as error:
-        found.failed(
-            "tls", _VERIFY_REASONS.get(error.verify_code, "authority"), str(error.verify_message)
-        )
-        found.certificate = certificate_facts(_presented(way, found, int(target["port"])))
-        return False
-    except ssl.SSLError as error:
-        found.failed("tls", "failed", str(error.reason or error).lower())
-        return False
-    found.tls = True
-    found.certificate = certificate_facts(wire.certificate())
-    return True
+        return None
+    return context
 
 
 def _root_certificate(way: Way, target: Mapping[str, str]) -> Path | None:
@@ -436,12 +440,10 @@ def _remote_slot(way: Way, wire: Wire) -> dict[str, Any]:
     if way.database is None:
         ((kind, position, _timeline),) = wire.query(f'READ_REPLICATION_SLOT "{slot}"')
         return {"exists": kind is not None, "restart_lsn": position, "active": None}
-    literal = slot.replace("'", "''")
-    rows = wire.query(
-        "SELECT restart_lsn, active FROM pg_catalog.pg_replication_slots"
-        f" WHERE slot_name = '{literal}'"
-    )
-    restart, active = rows[0] if rows else (None, None)
+    # All of them: there are few, and no value has to be quoted by hand.
+    rows = wire.query("SELECT slot_name, restart_lsn, active FROM pg_catalog.pg_replication_slots")
+    rows = [row for row in rows if row[0] == slot]
+    _name, restart, active = rows[0] if rows else (None, None, None)
     return {"exists": bool(rows), "restart_lsn": restart, "active": active == "t" if rows else None}
 
 

@@ -139,7 +139,12 @@ def _belongs(level: str, message: str, who: str, users: set[str]) -> bool:
 
 
 def _with(entry: Entry, part: str, text: str) -> Entry:
-    told = replace(entry, **{part: text})
+    told = replace(
+        entry,
+        detail=text if part == "detail" else entry.detail,
+        hint=text if part == "hint" else entry.hint,
+        context=text if part == "context" else entry.context,
+    )
     named = _SUBSCRIPTION.search(text)
     return replace(
         told,

@@ -113,19 +113,8 @@ class Wire:
                 continue
             if password is None:
                 raise NoPasswordError
-            if wanted == _CLEARTEXT:
-                self._send(b"p", password.encode() + b"\0")
-            elif wanted == _MD5:
-                user = parameters["user"]
-                self._send(b"p", _md5(password, user, content[4:8]) + b"\0")
-            elif wanted == _SASL and _SCRAM.encode() in content[4:].split(b"\0"):
-                scram = _Scram(password)
-                first = scram.first()
-                self._send(b"p", _SCRAM.encode() + b"\0" + struct.pack("!i", len(first)) + first)
-            elif wanted == _SASL_CONTINUE and scram is not None:
-                self._send(b"p", scram.final(content[4:]))
-            else:
-                raise ProtocolError(f"the server asks for authentication of kind {wanted}")
+            scram = scram or _Scram(password)
+            self._send(b"p", _proof(wanted, content[4:], password, parameters["user"], scram))
 
     def query(self, command: str) -> list[list[str | None]]:
         """The rows of one command.
@@ -171,6 +160,20 @@ class Wire:
             self._rest += more
         found, self._rest = self._rest[:length], self._rest[length:]
         return found
+
+
+def _proof(wanted: int, content: bytes, password: str, user: str, scram: _Scram) -> bytes:
+    """What the server asks for."""
+    if wanted == _CLEARTEXT:
+        return password.encode() + b"\0"
+    if wanted == _MD5:
+        return _md5(password, user, content[:4]) + b"\0"
+    if wanted == _SASL and _SCRAM.encode() in content.split(b"\0"):
+        first = scram.first()
+        return _SCRAM.encode() + b"\0" + struct.pack("!i", len(first)) + first
+    if wanted == _SASL_CONTINUE:
+        return scram.final(content)
+    raise ProtocolError(f"the server asks for authentication of kind {wanted}")
 
 
 def _refusal(content: bytes) -> Refusal:

@@ -131,7 +131,8 @@ probe:
     certificate:
       description: The server's certificate.
       type: dict
-      sample: {"subject": "CN=busan", "issuer": "CN=fleet", "not_after": "Jan  1 00:00:00 2030 GMT", "names": ["DNS:busan"]}
+      sample: {"subject": "CN=busan", "issuer": "CN=fleet", "not_after": "Jan  1 00:00:00 2030 GMT",
+        "names": ["DNS:busan"]}
     passfile:
       description: The password file, whether libpq would take it, and whether it has a line for this connection. Null
         where none was needed.

@@ -15,8 +15,8 @@ version_added: 0.1.0
 description:
   - Looks at a cluster of postgresql-common on the shore or on a ship, and returns in one round trip what a diagnosis
     needs. These are its host's clock and room on disk, its control file, its settings, C(pg_hba.conf), roles, slots,
-    walsenders, receiver, subscriptions, publications, tables, archive, checkpoints, what moves within a sample, and what
-    its log has said of late on replication.
+    walsenders, receiver, subscriptions, publications, tables, archive, checkpoints, what moves within a sample, and
+    what its log has said of late on replication.
   - Where the server is down, its files are read.
   - Judges nothing and changes nothing. The filter P(hmm.pg_replication.diagnose#filter) judges.
   - Has to run as root.
@@ -73,7 +73,7 @@ EXAMPLES = r"""
   hmm.pg_replication.diagnosis_facts:
     version: "17"
     database: hmm_db
-    controller_epoch: "{{ now(utc=true).timestamp() }}"
+    controller_epoch: "{{ now().timestamp() }}"
   become: true
   register: aboard
 """
@@ -81,8 +81,8 @@ EXAMPLES = r"""
 RETURN = r"""
 facts:
   description:
-    - What was found. C(host) (clock, addresses), C(cluster), C(control) (the control file), C(disks), C(archive), C(log),
-      and C(server), which is null where it is down; then C(settings_in_files) has what a start would read.
+    - What was found. C(host) (clock, addresses), C(cluster), C(control) (the control file), C(disks), C(archive),
+      C(log), and C(server), which is null where it is down; then C(settings_in_files) has what a start would read.
     - C(server) has among others C(lag), as M(hmm.pg_replication.repl_lag_facts) returns it, C(settings), C(hba),
       C(roles), C(archiver), C(wal), C(publications), C(tables), C(subscriptions), C(rates).
   returned: success

@@ -127,7 +127,8 @@ class Case:
     :param ship: facts of module diagnosis_facts; None: they could not be had, and ship_error says why.
     :param ship_dark: why the host does not answer; "" where it does.
     :param probe: of module connection_probe.
-    :param clocks: of "shore" and "ship", how many seconds their clocks are ahead of the controller's, at least and at most.
+    :param clocks: of "shore" and "ship", how many seconds their clocks are ahead of the controller's, at least and at
+        most.
     :param errors: why "shore", "ship" or "probe" could not be looked at.
     :param wanted: what the inventory says: mode, role, slot, database, subscription, publication, tables, addresses,
         shore_addresses, shore_port, ships (the names of all of them on the shore).
@@ -185,7 +186,7 @@ class Case:
     @property
     def slot_name(self) -> str:
         """The slot that the ship itself names, else the inventory's."""
-        return str(_part(self.probe, "slot") or self.wanted["slot"])
+        return str((self.probe or {}).get("slot") or self.wanted["slot"])
 
     @cached_property
     def slot(self) -> Facts | None:
@@ -243,13 +244,14 @@ class Case:
         """What the logs tell of late: of "ship", "shore"; newest first."""
         for host in hosts or ("ship", "shore"):
             facts: Facts | None = self.ship if host == "ship" else self.shore
-            for entry in reversed(_part(facts, "log") or ()):
+            for entry in reversed((facts or {}).get("log") or ()):
                 if entry["age"] <= within:
                     yield entry
 
 
-def _part(facts: Facts | None, key: str) -> Any:
-    return (facts or {}).get(key) or {}
+def _part(facts: Facts | None, key: str) -> Facts:
+    found: Facts = (facts or {}).get(key) or {}
+    return found
 
 
 def _named(found: Iterable[Facts], name: str) -> Facts | None:
@@ -281,10 +283,8 @@ def diagnose(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
     symptoms = [finding for finding, _explains in found if finding.cause in explained]
     causes.sort(key=lambda finding: _WORST_FIRST.index(finding.severity))
     unseen = list(_unseen(case))
-    if causes:
-        status = causes[0].severity
-    else:
-        status = UNKNOWN if unseen and not case.connected else OK
+    nothing = UNKNOWN if unseen and not case.connected else OK
+    status = causes[0].severity if causes else nothing
     diagnosis = {
         "ship": case.name,
         "mode": case.wanted["mode"],
@@ -292,9 +292,7 @@ def diagnose(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
         "state": state_of(case),
         "causes": list(dict.fromkeys(finding.cause for finding in causes)),
         "findings": [asdict(finding) for finding in causes],
-        "explained": [
-            {**asdict(finding), "by": explained[finding.cause]} for finding in symptoms
-        ],
+        "explained": [{**asdict(finding), "by": explained[finding.cause]} for finding in symptoms],
         "checked": list(_checked(case)),
         "unknown": unseen,
     }
@@ -304,6 +302,9 @@ def diagnose(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
 def state_of(case: Case) -> str:
     """How the ship's replication looks, in a line."""
     parts = [_ship_state(case)]
+    waiting = case.receiver.get("replay_lag_bytes")
+    if waiting:
+        parts.append(f"{size(waiting)} received and not replayed")
     slot = case.slot
     if slot is not None:
         if slot.get("lag_bytes") is not None:

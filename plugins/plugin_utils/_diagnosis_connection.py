@@ -25,6 +25,7 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis impo
     quoted,
 )
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis_hba import (
+    BY_PASSWORD,
     Client,
     first_match,
     meant_for,
@@ -180,8 +181,7 @@ def _name_not_resolved(case: Case) -> Iterator[Finding]:
             f"{case.name} cannot resolve {host}, the name that it knows the shore by.",
             (_tried(case),),
             f"On {case.name}: getent hosts {host}; set its resolver or /etc/hosts right, or give"
-            " the shore's fleet_address as an address and run "
-            + _ONBOARD.format(case.name),
+            " the shore's fleet_address as an address and run " + _ONBOARD.format(case.name),
         )
 
 
@@ -280,7 +280,7 @@ def _certificate_expired(case: Case) -> Iterator[Finding]:
                 else f"is not valid yet: it begins at {certificate.get('not_before')}."
             ),
             (_tried(case), *_shown_certificate(case)),
-            _ONBOARD.format(case.name) + " renews it",
+            _ONBOARD.format(case.name) + "  # renews it",
         )
 
 
@@ -295,7 +295,7 @@ def _certificate_authority(case: Case) -> Iterator[Finding]:
             case.shore_name,
             f"The certificate of {case.shore_name} is not of the authority that {case.name} trusts.",
             (_tried(case), *_shown_certificate(case), f"{case.name} trusts what is in {file}"),
-            _ONBOARD.format(case.name) + " gives both a certificate of the fleet's authority",
+            _ONBOARD.format(case.name) + "  # gives it a certificate of the fleet's authority",
         )
     elif _reason(case) == "no_root_certificate":
         yield Finding(
@@ -348,10 +348,13 @@ def _client(case: Case) -> Client:
 
 
 def _kept_out(case: Case) -> bool:
-    return (
-        _stage(case) == "authentication"
-        and _sqlstate(case) == _NO_ENTRY
-        and not _may_not_log_in(case)
+    """By pg_hba.conf: by no line, by one that rejects, or by one that wants what a ship has not."""
+    if _stage(case) != "authentication" or _may_not_log_in(case):
+        return False
+    hba = case.shore_server.get("hba")
+    met = first_match(hba["rules"], _client(case)) if hba else None
+    return _sqlstate(case) == _NO_ENTRY or (
+        met is not None and met["auth_method"] not in (*BY_PASSWORD, "reject")
     )
 
 
@@ -434,7 +437,7 @@ def _wrong_password(case: Case) -> Iterator[Finding]:
         case.name,
         what,
         tuple(proof),
-        _ONBOARD.format(case.name) + " gives both ends the password of the fleet's secrets",
+        _ONBOARD.format(case.name) + "  # gives both ends the same password",
     )
 
 
@@ -503,7 +506,9 @@ def _role_without_select(case: Case) -> Iterator[Finding]:
         CRITICAL if stuck else WARNING,
         f"role {case.role}",
         f"The role {case.role} may not read {', '.join(refused)} on {case.shore_name}: "
-        + (f"the first copy of {', '.join(stuck)} fails." if stuck else "the next copy would fail."),
+        + (
+            f"the first copy of {', '.join(stuck)} fails." if stuck else "the next copy would fail."
+        ),
         (
             f"has_table_privilege() on {case.shore_name} is false",
             *((quoted(seen),) if seen and stuck else ()),
@@ -540,8 +545,8 @@ def _walsenders_exhausted(case: Case) -> Iterator[Finding]:
             f"The role {case.role} has its {limit} connections to {case.shore_name} in use already."
         )
         advice = (
-            f"On {case.shore_name}: SELECT pid, client_addr, backend_start FROM pg_stat_activity"
-            f" WHERE usename = '{case.role}'; end those that are dead"
+            f"On {case.shore_name}: look in pg_stat_activity for sessions of {case.role}, and end"
+            " those that are dead"
         )
     else:
         what = f"All walsenders of {case.shore_name} are in use: no further connection gets one."
@@ -578,7 +583,7 @@ def _connection_failed(case: Case) -> Iterator[Finding]:
     stage = _stage(case)
     if stage not in _LATER or _sqlstate(case) in _NAMED_STATES or _reason(case) in _NAMED_REASONS:
         return
-    if _reason(case) == "timeout" and case.shore_server:
+    if _kept_out(case) or (_reason(case) == "timeout" and case.shore_server):
         return
     if _reason(case) == "protocol" and "no PostgreSQL" in (case.probe or {})["text"]:
         return
@@ -657,7 +662,9 @@ def _other_system(case: Case) -> bool:
 def _last_words(case: Case, host: str) -> Iterable[str]:
     facts = case.shore if host == "shore" else case.ship
     entries = [
-        entry for entry in (facts or {}).get("log") or () if entry["level"] in ("FATAL", "PANIC")
+        entry
+        for entry in (facts or {}).get("log") or ()
+        if entry["level"] in ("FATAL", "PANIC") and not entry["who"]
     ]
     return tuple(quoted(entry) for entry in entries[-1:])
 

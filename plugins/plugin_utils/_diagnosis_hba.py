@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 Facts = Mapping[str, Any]
+_NO_BITS = ("0.0.0.0", "::")  # noqa: S104 - a netmask
 # Methods that a ship with a password gets through.
-_BY_PASSWORD = ("scram-sha-256", "md5", "password", "trust")
+BY_PASSWORD = ("scram-sha-256", "md5", "password", "trust")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def meant_for(
         if not named and not near:
             continue
         wrong = misfits(rule, client)
-        if rule["auth_method"] not in _BY_PASSWORD:
+        if rule["auth_method"] not in BY_PASSWORD:
             wrong.append("method")
         found.append((len(wrong), rule, wrong))
     if not found:
@@ -128,13 +129,13 @@ def _word_fits(word: str, name: str) -> bool:
 
 
 def _anywhere(rule: Facts) -> bool:
-    return rule["address"] in ("all", "0.0.0.0", "::", "samehost", "samenet", None) and (
-        rule["netmask"] in ("0.0.0.0", "::", None)
-    )
+    """Whether it is for every address, or for those of the server's own network."""
+    place: str | None = rule["address"]
+    return place in ("all", "samehost", "samenet", None) or str(rule["netmask"]) in _NO_BITS
 
 
 def _address_fits(rule: Facts, address: str) -> bool:
-    place = rule["address"]
+    place: str | None = rule["address"]
     if place is None or place in ("all", "samenet", "samehost"):
         return place == "all"
     try:

@@ -54,7 +54,11 @@ def _ship_down(case: Case) -> Iterator[Finding]:
         return
     cluster = case.ship["cluster"]
     title = f"{cluster['version']} {cluster['name']}"
-    last = [entry for entry in case.ship["log"] if entry["level"] in ("FATAL", "PANIC")][-1:]
+    last = [
+        entry
+        for entry in case.ship["log"]
+        if entry["level"] in ("FATAL", "PANIC") and not entry["who"]
+    ][-1:]
     words = tuple(quoted(entry) for entry in last)
     if not cluster["running"]:
         yield Finding(
@@ -127,13 +131,15 @@ def _hot_standby_setting(case: Case) -> Iterator[Finding]:
             low.append(f"{name} is {own} on {case.name}, and the primary's is {needed}")
     if not low:
         return
-    seen = next((entry for entry in case.log("ship") if "insufficient parameter" in entry["message"]), None)
+    seen = next(
+        (entry for entry in case.log("ship") if "insufficient parameter" in entry["message"]), None
+    )
     yield Finding(
         CRITICAL,
         case.name,
         f"Settings of {case.name} are below the primary's, so that it cannot replay as a hot standby.",
         (*low, *((quoted(seen),) if seen else ())),
-        _ONBOARD.format(case.name) + " raises them, and restarts it",
+        _ONBOARD.format(case.name) + "  # raises them, and restarts it",
     )
 
 
@@ -211,7 +217,9 @@ def _slot_in_use(case: Case) -> Iterator[Finding]:
         return
     pid = slot["active_pid"]
     who = next((one for one in case.shore_server["consumers"] if one["pid"] == pid), None) or {}
-    age = next((one["reply_age"] for one in case.shore_server["replies"] if one["pid"] == pid), None)
+    age = next(
+        (one["reply_age"] for one in case.shore_server["replies"] if one["pid"] == pid), None
+    )
     where = who.get("client_addr") or "this host itself"
     own = (
         who.get("application_name") in ((case.probe or {}).get("target") or {}).values()
@@ -220,9 +228,15 @@ def _slot_in_use(case: Case) -> Iterator[Finding]:
     )
     replied = f", last heard {duration(age)} ago" if age is not None else ""
     proof = (
-        f"process {pid} on {case.shore_name}: {who.get('application_name') or 'no name'}, user"
-        f" {who.get('usename')}, from {where}{replied}",
-        *(quoted(entry) for entry in case.log("ship", within=60) if "is active for PID" in entry["message"]),
+        (
+            f"process {pid} on {case.shore_name}: {who.get('application_name') or 'no name'}, user"
+            f" {who.get('usename')}, from {where}{replied}"
+        ),
+        *(
+            quoted(entry)
+            for entry in case.log("ship", within=60)
+            if "is active for PID" in entry["message"]
+        ),
     )
     if own:
         yield Finding(
@@ -328,7 +342,10 @@ def _timeline_diverged(case: Case) -> Iterator[Finding]:
     if not theirs or not own:
         return
     needed = _needed(case)
-    forks = {one["timeline"]: Lsn.parse("end", one["end"]) for one in case.shore_server.get("history") or ()}
+    forks = {
+        one["timeline"]: Lsn.parse("end", one["end"])
+        for one in case.shore_server.get("history") or ()
+    }
     proof = [f"{case.name} is on timeline {own}, {case.shore_name} on {theirs}"]
     if case.ship_server and not case.ship_server["in_recovery"]:
         what = f"{case.name} is no standby any more: it was promoted, and goes its own way."
@@ -353,7 +370,7 @@ def _timeline_diverged(case: Case) -> Iterator[Finding]:
         case.name,
         what,
         tuple(proof),
-        _RESEED.format(case.name) + "; what it has of its own is lost, so look first",
+        _RESEED.format(case.name) + "  # what it has of its own is lost: look first",
     )
 
 
@@ -377,10 +394,12 @@ def _system_identifier(case: Case) -> Iterator[Finding]:
         case.name,
         f"{case.name} is a copy of another cluster than that on {case.shore_name}.",
         (
-            f"system identifier of {case.name}: {_own_system(case)}, of {case.shore_name}:"
-            f" {_shore_system(case)}",
+            (
+                f"system identifier of {case.name}: {_own_system(case)}, of {case.shore_name}:"
+                f" {_shore_system(case)}"
+            ),
         ),
-        _RESEED.format(case.name) + " (or ship_onboard.yml with -e ship_replace_data=true)",
+        _ONBOARD.format(case.name) + " -e ship_replace_data=true",
     )
 
 
@@ -465,16 +484,25 @@ def _replay_held_back(case: Case) -> Iterator[Finding]:
 
 
 def _receiver_off(case: Case) -> Iterator[Finding]:
-    if case.logical or case.connected or not case.ship_server or not case.ship_server["in_recovery"]:
+    if (
+        case.logical
+        or case.connected
+        or not case.ship_server
+        or not case.ship_server["in_recovery"]
+    ):
         return
     own = case.ship_server.get("primary_connection")
     words = [entry for entry in case.log("ship", within=60) if entry["level"] in ("FATAL", "ERROR")]
     if not own:
-        what = f"{case.name} is told of no primary (primary_conninfo is empty), and receives nothing."
+        what = (
+            f"{case.name} is told of no primary (primary_conninfo is empty), and receives nothing."
+        )
         proof = ["primary_conninfo is empty; no walreceiver runs"]
         fix: Facts | None = {"action": "primary_conninfo"}
     else:
-        what = f"No walreceiver of {case.name} streams, though the way to {case.shore_name} is open."
+        what = (
+            f"No walreceiver of {case.name} streams, though the way to {case.shore_name} is open."
+        )
         proof = [
             f"pg_stat_wal_receiver: {case.receiver.get('status') or 'no row'}",
             *(quoted(entry) for entry in words[:2]),
