@@ -460,7 +460,7 @@ def _ship_row(part: _Part, seen: Seen, request: StatusRequest) -> dict[str, Any]
         "connected": connected,
         "lag_bytes": lag_bytes,
         "lag_seconds": None if lag_seconds is None else round(lag_seconds, 1),
-        "retained_bytes": sum(found.retained_bytes or 0 for found in part.slots) if slot else None,
+        "retained_bytes": _retained(part),
         "seconds_until_lost": slot.seconds_until_lost if slot else None,
         "lost_by": slot.lost_by if slot else None,
         "last_contact": iso(contact),
@@ -470,6 +470,12 @@ def _ship_row(part: _Part, seen: Seen, request: StatusRequest) -> dict[str, Any]
         "own": None,
         "problems": problems,
     }
+
+
+def _retained(part: _Part) -> int | None:
+    known = [slot.retained_bytes for slot in part.slots if slot.retained_bytes is not None]
+    # A slot of a table's first copy holds back the same WAL.
+    return max(known, default=None)
 
 
 def _contact(part: _Part, seen: Seen) -> float | None:
@@ -516,7 +522,10 @@ def _ship_problems(
     for found in assess(own, request.lag):
         # A seed is taken by a walsender of its own, and is no reason to worry.
         passing = state == "seeding" and found.object.startswith("standby ")
-        if found.object != "server" and not passing:
+        if part.slot is not None and part.slot.lost and found.object == f"slot {part.slot.name}":
+            do = f"Run ship_reseed.yml -e ship={part.ship.name}, which brings it back."
+            yield replace(found, do=do)
+        elif found.object != "server" and not passing:
             yield found
 
 
