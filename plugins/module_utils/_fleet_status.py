@@ -516,12 +516,17 @@ def _catch_up(
 def _ship_problems(
     part: _Part, state: str, seen: Seen, request: StatusRequest
 ) -> Iterator[Problem]:
+    # What a first copy takes along comes and goes by itself.
     own = replace(
-        seen.lag, standbys=part.standbys, slots=part.slots, receiver=None, subscriptions=()
+        seen.lag,
+        standbys=tuple(found for found in part.standbys if not part.copies(found)),
+        slots=tuple(found for found in (part.slot, part.seed) if found),
+        receiver=None,
+        subscriptions=(),
     )
     for found in assess(own, request.lag):
-        # A seed is taken by a walsender of its own, and is no reason to worry.
-        passing = state == "seeding" and found.object.startswith("standby ")
+        # A ship that is seeded need not be connected yet, and its seed has a walsender of its own.
+        passing = state == "seeding" and found.severity != CRITICAL
         if part.slot is not None and part.slot.lost and found.object == f"slot {part.slot.name}":
             do = f"Run ship_reseed.yml -e ship={part.ship.name}, which brings it back."
             yield replace(found, do=do)

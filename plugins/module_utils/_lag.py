@@ -166,6 +166,7 @@ class SubscriptionLag(Fact):
     sync_errors: int | None = None
     conflicts: dict[str, int] | None = None
     stats_reset: str | None = None
+    errors_in_sample: int | None = None
     skip_lsn: Lsn | None = None
     disable_on_error: bool | None = None
     disabled_by_error: bool | None = None
@@ -262,7 +263,13 @@ POSITION = """
             ELSE pg_current_wal_lsn() END AS position,
        pg_last_wal_replay_lsn() AS replay_lsn
 """
-_SAMPLE_END = "SELECT row_to_json(sample) AS sample FROM (SELECT {position}) AS sample"
+_SAMPLE_END = """
+SELECT row_to_json(sample) AS sample FROM (SELECT {position}, {errors} AS errors) AS sample
+"""
+_ERRORS = """
+       (SELECT json_object_agg(subid, apply_error_count + sync_error_count)
+          FROM pg_stat_subscription_stats)
+"""
 _CONTROL = """
        (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
        (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline
@@ -305,7 +312,10 @@ def read_lag(session: Session, sample_seconds: float) -> Lag:
     sample = None
     if sample_seconds:
         time.sleep(sample_seconds)
-        statement = sql.SQL(_SAMPLE_END).format(position=sql.SQL(POSITION))
+        counted = session.major >= min(_STATISTICS_COLUMNS)
+        statement = sql.SQL(_SAMPLE_END).format(
+            position=sql.SQL(POSITION), errors=sql.SQL(_ERRORS if counted else "NULL")
+        )
         sample = session.read(statement)[0]["sample"]
     return lag_of(session.server_version, found, sample)
 
@@ -359,7 +369,8 @@ def lag_of(server_version: int, found: Row, sample: Row | None = None) -> Lag:
     receiver = _receiver(found) if server.in_recovery else None
     oids = _oids(found)
     subscriptions = tuple(
-        _subscription(row, oid, found) for row, oid in zip(found["subscriptions"] or (), oids)
+        _subscription(row, oid, found, sample)
+        for row, oid in zip(found["subscriptions"] or (), oids)
     )
     lag = Lag(server, standbys, slots, receiver, subscriptions)
     return Lag(server, standbys, slots, receiver, subscriptions, tuple(_unknown(lag)))
@@ -531,7 +542,9 @@ def _oids(found: Row) -> list[int | None]:
     ]
 
 
-def _subscription(row: Row, oid: int | None, found: Row) -> SubscriptionLag:
+def _subscription(
+    row: Row, oid: int | None, found: Row, sample: Row | None = None
+) -> SubscriptionLag:
     workers = [
         worker
         for worker in found["workers"] or ()
@@ -541,6 +554,7 @@ def _subscription(row: Row, oid: int | None, found: Row) -> SubscriptionLag:
     counts: Row = next((item for item in found["statistics"] or () if item["subid"] == oid), {})
     received, latest = _lsn(apply.get("received_lsn")), _lsn(apply.get("latest_end_lsn"))
     errors = (counts.get("apply_error_count") or 0) + (counts.get("sync_error_count") or 0)
+    later = ((sample or {}).get("errors") or {}).get(str(oid))
     on_error = row.get("subdisableonerr")
     return SubscriptionLag(
         name=row["subname"],
@@ -559,6 +573,7 @@ def _subscription(row: Row, oid: int | None, found: Row) -> SubscriptionLag:
         sync_errors=counts.get("sync_error_count"),
         conflicts=_conflicts(counts),
         stats_reset=_utc(counts.get("stats_reset")),
+        errors_in_sample=None if later is None else max(later - errors, 0),
         skip_lsn=_lsn(row.get("subskiplsn")) or None,
         disable_on_error=on_error,
         disabled_by_error=on_error and not row["subenabled"] and errors > 0,

@@ -33,6 +33,11 @@ _NEARLY = 0.9
 # A receiver that hears nothing asks for an answer at half of its time-out.
 _SILENT = 0.75
 _LONGEST_SAMPLE = 3600
+# What to do about errors that were counted, be they past or not.
+PAST_ERRORS = (
+    "Read the server's log; when the cause is mended, set the count to 0 with"
+    " pg_stat_reset_subscription_stats()."
+)
 
 
 class Limits(NamedTuple):
@@ -390,8 +395,7 @@ class _Judge:
                     WARNING,
                     name,
                     f"The subscription had {counted}{since}.",
-                    "Read the server's log; when the cause is mended, set the count to 0 with"
-                    " pg_stat_reset_subscription_stats().",
+                    PAST_ERRORS,
                 )
         conflicts = {kind: count for kind, count in (found.conflicts or {}).items() if count}
         if conflicts:

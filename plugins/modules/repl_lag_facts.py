@@ -634,6 +634,12 @@ ansible_facts:
               description: When the counts were last set to 0.
               type: str
               returned: always
+            errors_in_sample:
+              description: How many errors came during the sample (O(sample_seconds)). A subscription that fails at the
+                same change again and again has one in each C(wal_retrieve_retry_interval). Null without a sample.
+                PostgreSQL 15 or newer.
+              type: int
+              returned: always
             skip_lsn:
               description: The end of the transaction that is to be skipped. PostgreSQL 15 or newer.
               type: str
@@ -664,6 +670,7 @@ ansible_facts:
               sync_errors: 0
               conflicts:
               stats_reset:
+              errors_in_sample:
               skip_lsn:
               disable_on_error: true
               disabled_by_error: false

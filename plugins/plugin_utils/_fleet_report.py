@@ -18,6 +18,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_status i
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._lag_problems import (
     CRITICAL,
+    PAST_ERRORS,
     WARNING,
     worst,
 )
@@ -52,6 +53,7 @@ _SUBSCRIPTION = (
     "tables",
     "apply_errors",
     "sync_errors",
+    "errors_in_sample",
     "disabled_by_error",
 )
 
@@ -224,7 +226,7 @@ def _state(row: Row, own: Row, dark: bool) -> str:
         return state
     if subscription and not subscription["enabled"]:
         return "subscription disabled"
-    if subscription and subscription["apply_errors"] and state == "dark":
+    if subscription and subscription["errors_in_sample"] and state != "copying":
         return "conflict"
     if receiver and receiver["replay_state"] != "not paused":
         return "paused"
@@ -258,7 +260,10 @@ def _figures(own: Row) -> Row:
 
 
 def _told(found: Vars, row: Row) -> bool:
-    """Whether the shore's view says it already."""
+    """Whether the shore's view says it already, or it need not be said."""
+    if found["do"] == PAST_ERRORS:
+        # Every link that was cut is counted as an error.
+        return bool(row["state"] != "conflict")
     if found["object"] == "receiver":
         return bool(row["state"] == "dark" and row["problems"])
     standby = any(problem["object"].startswith("standby ") for problem in row["problems"])
@@ -311,7 +316,7 @@ def _further(row: Row, answer: Vars, own: Row | None, dark: bool) -> Iterator[Ro
 
 
 def _sentence(text: Any) -> str:
-    line = " ".join(str(text).split())
+    line = " ".join(str(text).split()).removeprefix("Task failed: ")
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 

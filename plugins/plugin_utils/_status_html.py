@@ -96,6 +96,8 @@ footer { margin-top: 1.5rem; color: var(--faint); font-size: .85rem; }
   tbody th { padding-bottom: 0; }
   td { display: grid; grid-template-columns: 8rem minmax(0, 1fr); padding: .2rem .7rem; }
   td::before { content: attr(data-label); color: var(--faint); }
+  td > .badge { justify-self: start; }
+  td.unknown { display: none; }
   td.problems { display: block; padding-top: .35rem; }
   td.problems::before { content: none; }
 }
@@ -198,7 +200,7 @@ def _shore_figures(report: Row) -> Iterator[tuple[str, str, str]]:
 
 
 def _faint(text: str) -> str:
-    return f' <span class="faint">{escape(text)}</span>'
+    return f' <span class="faint">{escape(text)}</span>' if text else ""
 
 
 # --- the ships -----------------------------------------------------------------------------------
@@ -219,6 +221,7 @@ def _ships(report: Row) -> Iterator[str]:
     ships, limit = report["ships"], report["shore"]["max_slot_wal_keep_size"]
     most_lag = max((ship["lag_bytes"] or 0 for ship in ships), default=0)
     most_kept = limit or max((ship["retained_bytes"] or 0 for ship in ships), default=0)
+    unknown = (UNKNOWN, f"<span>{UNKNOWN}</span>")
     yield '<section id="ships">'
     yield "<h2>Ships, worst first</h2>"
     yield "<table>"
@@ -239,7 +242,8 @@ def _ships(report: Row) -> Iterator[str]:
             _ship_chart(ship, report),
         ]
         for head, cell in zip(_HEADS[1:], cells):
-            yield f'<td data-label="{head}">{cell}</td>'
+            known = ' class="unknown"' if cell in unknown else ""
+            yield f'<td data-label="{head}"{known}>{cell}</td>'
         yield "</tr>"
         if ship["problems"]:
             yield f'<tr><td class="problems" colspan="{len(_HEADS)}">'
@@ -329,7 +333,7 @@ def _ship_chart(ship: Row, report: Row) -> str:
         samples.append([now, ship["lag_bytes"], ship["retained_bytes"]])
     lag, kept = thinned(_points(samples, 1)), thinned(_points(samples, 2))
     if len(lag) < 2 and len(kept) < 2:  # noqa: PLR2004
-        return f'<span class="faint">{UNKNOWN}</span>'
+        return UNKNOWN
     highest = max(value for _moment, value in [*lag, *kept])
     span = _span(samples)
     said = f"Lag over {duration(span[1] - span[0])}, at most {size(round(highest))}"
