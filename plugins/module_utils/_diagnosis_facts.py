@@ -431,7 +431,7 @@ _SUBSCRIPTION_STATISTICS = """
 _SUBSCRIPTION_STATISTICS_SINCE = 15
 _SLOT_STATISTICS_SINCE = 14
 _HISTORY = """
-SELECT pg_read_file(current_setting('data_directory') || '/pg_wal/' || {}, true) AS text
+SELECT pg_read_file(current_setting('data_directory') || '/pg_wal/' || {}, 0, 1048576, true) AS text
 """
 # Where everyone is, at the begin and at the end of a sample.
 _POSITIONS = """

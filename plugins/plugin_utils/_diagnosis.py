@@ -273,12 +273,7 @@ def diagnose(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
     found: list[tuple[Finding, frozenset[str]]] = []
     for rule in rules:
         found += [(replace(one, cause=rule.cause), rule.explains) for one in rule.find(case)]
-    explained = {
-        cause: finding.cause
-        for finding, explains in found
-        for cause in sorted(explains)
-        if cause != finding.cause
-    }
+    explained = _explained(found)
     causes = [finding for finding, _explains in found if finding.cause not in explained]
     symptoms = [finding for finding, _explains in found if finding.cause in explained]
     causes.sort(key=lambda finding: _WORST_FIRST.index(finding.severity))
@@ -297,6 +292,22 @@ def diagnose(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
         "unknown": unseen,
     }
     return {**diagnosis, "lines": list(lines_of(diagnosis))}
+
+
+def _explained(found: Iterable[tuple[Finding, frozenset[str]]]) -> dict[str, str]:
+    """Of each cause that follows from another the one at the bottom of it."""
+    reasons = {
+        cause: finding.cause
+        for finding, explains in found
+        for cause in sorted(explains)
+        if cause != finding.cause
+    }
+    bottom = {}
+    for cause, reason in reasons.items():
+        while reason in reasons:
+            reason = reasons[reason]  # noqa: PLW2901 - the rules' explanations have no circle
+        bottom[cause] = reason
+    return bottom
 
 
 def state_of(case: Case) -> str:

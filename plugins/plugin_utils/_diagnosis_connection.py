@@ -11,7 +11,7 @@ PostgreSQL: Client Authentication; Secure TCP/IP Connections with SSL; Error Cod
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._lag_problems import duration
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis import (
@@ -232,8 +232,11 @@ def _port_closed(case: Case) -> Iterator[Finding]:
     port = target["port"]
     listens = str(case.shore_settings.get("listen_addresses", "*"))
     proof = [_tried(case), f"the server on {case.shore_name} runs and listens on {listens}"]
-    if listens in ("localhost", "127.0.0.1", "::1", ""):
-        what = f"The shore's server listens for itself alone (listen_addresses: {listens})."
+    if not _listens_there(listens, case.probe["addresses"]):
+        what = (
+            f"The server on {case.shore_name} does not listen on {target.get('host')}"
+            f" (listen_addresses: {listens})."
+        )
         advice = _ONBOARD.format(case.name)
     else:
         what = (
@@ -245,12 +248,29 @@ def _port_closed(case: Case) -> Iterator[Finding]:
             " makes the hole again"
         )
         own = set(case.shore["host"]["addresses"])
-        if own and not own & set(case.probe["addresses"]):
+        if (
+            own
+            and not own & set(case.probe["addresses"])
+            and not _loopback(case.probe["addresses"])
+        ):
             proof.append(
                 f"{', '.join(case.probe['addresses'])} is none of the host's own addresses"
                 f" ({', '.join(sorted(own))}): something translates it"
             )
     yield Finding(case.severity, case.shore_name, what, tuple(proof), advice)
+
+
+def _listens_there(listens: str, addresses: Sequence[str]) -> bool:
+    """Whether the setting covers one of the addresses, as far as it can be told without names."""
+    words = [word.strip() for word in listens.split(",")]
+    if words in (["localhost"], [""]):
+        return _loopback(addresses)
+    known = ("*", "0.0.0.0", "::", *addresses)  # noqa: S104 - what a setting may hold
+    return any(word in known or not _ADDRESS.fullmatch(word) for word in words)
+
+
+def _loopback(addresses: Sequence[str]) -> bool:
+    return all(address.startswith("127.") or address == "::1" for address in addresses)
 
 
 # --- TLS -------------------------------------------------------------------------------------------

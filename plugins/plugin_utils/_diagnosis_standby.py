@@ -40,6 +40,8 @@ _AT_LEAST = (
     "max_prepared_transactions",
     "max_locks_per_transaction",
 )
+# What the startup process waits for once it has replayed all that is aboard.
+_OUT_OF_WAL = ("RecoveryWalStream", "RecoveryRetrieveRetryInterval")
 _WAL_GONE = "has already been removed"
 _NO_SPACE = "No space left on device"
 _RESEED = "ansible-playbook -i INVENTORY playbooks/ship_reseed.yml -e ship={}"
@@ -168,7 +170,15 @@ def _slot_missing(case: Case) -> Iterator[Finding]:
         where = f"{case.shore_name}, asked from {case.name},"
     proof = [f"{where} has no {case.slot_name}"]
     if case.slot_name != case.wanted["slot"]:
-        proof.append(f"the inventory calls it {case.wanted['slot']}; {case.name} names another")
+        yield Finding(
+            CRITICAL,
+            f"slot {case.slot_name}",
+            f"{case.name} names the slot {case.slot_name}, which is not there on {case.shore_name};"
+            f" its own is {case.wanted['slot']}.",
+            tuple(proof),
+            _ONBOARD.format(case.name),
+        )
+        return
     needed, kept = _needed(case), _kept_from(case)
     whole = not case.logical and needed is not None and kept is not None and needed >= kept
     if whole:
@@ -309,10 +319,14 @@ def _segment_number(name: str, segment: int) -> int:
 def _wal_removed(case: Case) -> Iterator[Finding]:
     if case.logical or case.connected or case.ship is None or not case.ship["standby_signal"]:
         return
-    seen = next((entry for entry in case.log(within=120) if _WAL_GONE in entry["message"]), None)
+    seen = next(
+        (entry for entry in case.log("ship", within=120) if _WAL_GONE in entry["message"]), None
+    )
     needed, kept = _needed(case), _kept_from(case)
     segment = _number(case.shore_settings.get("wal_segment_size"))
-    if needed is not None and kept is not None and segment > 0:
+    # Before that it replays what it has itself, and how far that goes nobody can tell from here.
+    wants_more = (case.ship_server.get("startup") or {}).get("wait_event") in _OUT_OF_WAL
+    if wants_more and needed is not None and kept is not None and segment > 0:
         if needed // segment * segment >= kept:
             return
         proof = [f"{case.name} goes on from {needed}, and {case.shore_name} has WAL from {kept} on"]
@@ -477,7 +491,11 @@ def _replay_held_back(case: Case) -> Iterator[Finding]:
         WARNING,
         case.name,
         f"Replay on {case.name} waits for a query that needs rows which the shore has removed"
-        f" (max_standby_streaming_delay is {delay} ms).",
+        + (
+            ", and it waits for ever (max_standby_streaming_delay is -1)."
+            if str(delay) == "-1"
+            else f" (max_standby_streaming_delay is {delay} ms)."
+        ),
         tuple(proof),
         f"On {case.name}: SELECT pg_cancel_backend({longest.get('pid', 'PID')}); or wait until it ends",
     )
