@@ -50,20 +50,30 @@ def metrics_text(report: Mapping[str, Any]) -> str:
     return "".join(metric.text() for metric in metrics if metric.lines)
 
 
+def down_text(name: str, moment: float) -> str:
+    """The whole file while the shore's server does not answer."""
+    labels = {"shore": name}
+    metrics = (
+        _filled(*_STATUS, _SEVERITIES["critical"], labels),
+        _filled(*_TIME, moment, labels),
+        _filled(*_UP, 0, labels),
+    )
+    return "".join(metric.text() for metric in metrics)
+
+
+_STATUS = ("status", "The fleet's status: 0 ok, 1 warning, 2 critical.")
+_TIME = (
+    "report_timestamp_seconds",
+    "When the fleet was looked at, in seconds since 1970.",
+)
+_UP = ("shore_up", "Whether the shore's server answers.")
+
+
 def _report_metrics(report: Mapping[str, Any]) -> Iterable[_Metric]:
     labels = {"shore": report["shore"]["name"]}
-    yield _filled(
-        "status",
-        "The fleet's status: 0 ok, 1 warning, 2 critical.",
-        _SEVERITIES[report["status"]],
-        labels,
-    )
-    yield _filled(
-        "report_timestamp_seconds",
-        "When the fleet was looked at, in seconds since 1970.",
-        epoch(report["time"]),
-        labels,
-    )
+    yield _filled(*_STATUS, _SEVERITIES[report["status"]], labels)
+    yield _filled(*_TIME, epoch(report["time"]), labels)
+    yield _filled(*_UP, report["shore"]["position"] is not None, labels)
 
 
 def _shore_metrics(report: Mapping[str, Any]) -> Iterable[_Metric]:

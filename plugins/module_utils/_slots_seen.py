@@ -12,15 +12,13 @@ is counted from is the first look since which it was neither connected nor moved
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
-
-_MODE = 0o640
+from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn
+from ansible_collections.hmm.pg_replication.plugins.module_utils._whole_file import write_whole
 
 
 class Seen(NamedTuple):
@@ -36,6 +34,11 @@ class Look(NamedTuple):
     name: str
     position: str
     active: bool
+
+
+def position_of(restart_lsn: Lsn | None, confirmed_flush_lsn: Lsn | None) -> str:
+    """Where a slot is: it changes whenever the slot is of use to someone."""
+    return " ".join(str(lsn) for lsn in (restart_lsn, confirmed_flush_lsn) if lsn is not None)
 
 
 def renewed(seen: Mapping[str, Seen], looks: Iterable[Look], now: float) -> dict[str, Seen]:
@@ -76,18 +79,9 @@ def write_seen(path: str, seen: Mapping[str, Seen]) -> None:
 
     :raises ReplicationError: it cannot be written.
     """
-    target = Path(path)
-    text = json.dumps({name: entry._asdict() for name, entry in sorted(seen.items())}, indent=1)
+    content = {name: entry._asdict() for name, entry in sorted(seen.items())}
     try:
-        descriptor, made = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-            Path(made).chmod(_MODE)
-            Path(made).replace(target)
-        except BaseException:
-            Path(made).unlink()
-            raise
+        write_whole(Path(path), (json.dumps(content, indent=1) + "\n").encode("utf-8"))
     except OSError as exc:
         raise _refused(path, exc) from None
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_status import epoch
+from ansible_collections.hmm.pg_replication.plugins.module_utils._whole_file import write_whole
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 # How long samples are kept, and how far apart: until it is so old, one in so many seconds.
@@ -32,7 +32,6 @@ KEPT = ((DAY, MINUTE), (30 * DAY, 15 * MINUTE))
 # What a report shows of them: enough for a chart, and little enough to be sent.
 SHOWN = ((DAY, 15 * MINUTE), (30 * DAY, 6 * HOUR))
 _THINNED_EVERY = HOUR
-_MODE = 0o640
 # The last line is in here, unless the fleet has thousands of ships.
 _TAIL_BYTES = 1 << 18
 
@@ -151,17 +150,7 @@ def _rewrite(path: Path, sample: Line) -> None:
     # Of a clock that was ahead, what it noted would stay for ever.
     known = [line for line in before if line["t"] < sample["t"] + _THINNED_EVERY]
     lines = [{"thinned": sample["t"]}, *thinned([*known, sample], KEPT)]
-    descriptor, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(map(_text, lines))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(made).chmod(_MODE)
-        Path(made).replace(path)
-    except BaseException:
-        Path(made).unlink()
-        raise
+    write_whole(path, b"".join(map(_text, lines)))
 
 
 def _text(line: Line) -> bytes:

@@ -32,7 +32,10 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._names import (
     unique,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._plan import Plan, Step, Way
-from ansible_collections.hmm.pg_replication.plugins.module_utils._slots_seen import Seen
+from ansible_collections.hmm.pg_replication.plugins.module_utils._slots_seen import (
+    Seen,
+    position_of,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._sql import columns_since
 
 # What keeps a slot.
@@ -84,8 +87,7 @@ class Found:
 
     @property
     def position(self) -> str:
-        """It changes whenever the slot was of use to someone."""
-        return f"{self.restart_lsn or ''} {self.confirmed_flush_lsn or ''}".strip()
+        return position_of(self.restart_lsn, self.confirmed_flush_lsn)
 
 
 @dataclass(frozen=True)

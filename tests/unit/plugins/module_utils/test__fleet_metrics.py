@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_metrics import (
+    down_text,
     metrics_text,
 )
 
@@ -88,6 +89,7 @@ def test_figures() -> None:
     ) in text
     for line in (
         'pg_replication_status{shore="busan"} 1',
+        'pg_replication_shore_up{shore="busan"} 1',
         'pg_replication_report_timestamp_seconds{shore="busan"} 1795335329.71',
         (
             'pg_replication_shore_info{shore="busan",version="17.10",timeline="3",'
@@ -133,5 +135,18 @@ def test_a_shore_that_is_dark(ships: list[dict[str, Any]]) -> None:
     }
     text = metrics_text({**REPORT, "shore": {**shore, "name": "busan"}, "ships": ships})
     assert 'pg_replication_status{shore="busan"} 1\n' in text
+    assert 'pg_replication_shore_up{shore="busan"} 0\n' in text
     assert "shore_disk" not in text
     assert "None" not in text
+
+
+def test_a_server_that_is_down() -> None:
+    text = down_text("busan", 1795335329)
+    values = [line for line in text.splitlines() if not line.startswith("#")]
+    assert values == [
+        'pg_replication_status{shore="busan"} 2',
+        'pg_replication_report_timestamp_seconds{shore="busan"} 1795335329',
+        'pg_replication_shore_up{shore="busan"} 0',
+    ]
+    # Told as in an ordinary file.
+    assert set(text.splitlines()) - set(values) <= set(metrics_text(REPORT).splitlines())
