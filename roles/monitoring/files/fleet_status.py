@@ -25,23 +25,23 @@ from typing import Any
 # The collection's own files, beside this program, come first, also where Ansible is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "python"))
 
-from ansible_collections.hmm.pg_replication.plugins.module_utils._connection import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._connection import (
     Session,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._conninfo import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._conninfo import (
     Conninfo,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import (
     require_psycopg2,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import (
     ReplicationError,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_metrics import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_metrics import (
     down_text,
     metrics_text,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_status import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_status import (
     STATUS_DEFAULTS,
     Seen,
     StatusRequest,
@@ -49,18 +49,18 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_status i
     status_report,
     status_request,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._slots_seen import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._slots_seen import (
     Look,
     position_of,
     read_seen,
     renewed,
     write_seen,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._status_history import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._status_history import (
     append_sample,
     read_contacts,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._whole_file import (  # noqa: E402
+from ansible_collections.hmm.pg_replication.plugins.module_utils._whole_file import (
     write_whole,
 )
 
@@ -175,7 +175,11 @@ def shown(report: dict[str, Any]) -> Iterator[str]:
     problems = [(problem, report["shore"]["name"]) for problem in report["shore"]["problems"]]
     problems += [(found, ship["name"]) for ship in report["ships"] for found in ship["problems"]]
     for problem, name in sorted(problems, key=lambda found: -_EXIT[found[0]["severity"]]):
-        told = (f"{problem['severity']}: {name}: {problem['object']}:", problem["what"], problem["do"])
+        told = (
+            f"{problem['severity']}: {name}: {problem['object']}:",
+            problem["what"],
+            problem["do"],
+        )
         yield " ".join(told)
     yield f"{report['shore']['name']}: {report['status']}, {len(report['ships'])} ships."
 
