@@ -88,7 +88,7 @@ def written(rule: Facts) -> str:
     """The line, as the file has it."""
     address = rule["address"] or ""
     if rule["netmask"] and address:
-        address = str(ipaddress.ip_network(f"{address}/{rule['netmask']}", strict=False))
+        address = str(_network(address, rule["netmask"]))
     parts = [
         rule["type"],
         ",".join(rule["database"] or []),
@@ -139,8 +139,15 @@ def _address_fits(rule: Facts, address: str) -> bool:
     if place is None or place in ("all", "samenet", "samehost"):
         return place == "all"
     try:
-        network = ipaddress.ip_network(f"{place}/{rule['netmask']}", strict=False)
-        return ipaddress.ip_address(address) in network
+        return ipaddress.ip_address(address) in _network(place, rule["netmask"])
     except ValueError:
         # A name: only the server can tell what it resolves to.
         return True
+
+
+def _network(place: str, netmask: str | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Python reads a mask written as an address for IPv4 only."""
+    if netmask is None:
+        return ipaddress.ip_network(place)
+    bits = bin(int(ipaddress.ip_address(netmask))).count("1")
+    return ipaddress.ip_network(f"{place}/{bits}", strict=False)
