@@ -320,8 +320,6 @@ SELECT
       rolpassword IS NOT NULL, 'valid', coalesce(rolvaliduntil > now(), true), 'config',
       (SELECT setconfig FROM pg_db_role_setting WHERE setrole = pg_authid.oid AND setdatabase = 0))), '{{}}')
     FROM pg_authid WHERE rolcanlogin OR rolname = ANY ({roles})) AS roles,
-  (SELECT coalesce(json_object_agg(usename, sessions), '{{}}') FROM (SELECT usename, count(*) AS sessions
-     FROM pg_stat_activity WHERE usename IS NOT NULL GROUP BY 1) AS counted) AS sessions,
   (SELECT row_to_json(a) FROM (SELECT archived_count, last_archived_wal, failed_count, last_failed_wal,
      extract(epoch FROM now() - last_archived_time) AS last_archived_age,
      extract(epoch FROM now() - last_failed_time) AS last_failed_age,

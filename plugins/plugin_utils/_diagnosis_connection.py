@@ -555,31 +555,21 @@ def _walsenders_exhausted(case: Case) -> Iterator[Finding]:
     refused = _stage(case) in _LATER and _sqlstate(case) == _TOO_MANY
     if not refused and not (full and not case.connected):
         return
-    role = (case.shore_server.get("roles") or {}).get(case.role) or {}
-    limit = role.get("connection_limit", -1)
-    sessions = (case.shore_server.get("sessions") or {}).get(case.role, 0)
     names = [f"{one['name']} ({one['user']})" for one in case.shore_lag.get("standbys") or ()]
-    proof = [_tried(case)] if refused else []
-    if not full and 0 <= limit <= sessions:
-        what = (
-            f"The role {case.role} has its {limit} connections to {case.shore_name} in use already."
-        )
-        advice = (
-            f"On {case.shore_name}: look in pg_stat_activity for sessions of {case.role}, and end"
-            " those that are dead"
-        )
-    else:
-        what = f"All walsenders of {case.shore_name} are in use: no further connection gets one."
-        advice = (
-            "End what need not be connected, or raise max_wal_senders (primary_max_wal_senders), on"
-            " the standbys first, and restart"
-        )
-    if full:
-        proof.append(
-            f"{server['wal_senders_used']} of {server['max_wal_senders']} walsenders:"
-            f" {', '.join(names)}"
-        )
-    yield Finding(case.severity, case.shore_name, what, tuple(proof), advice)
+    used = (
+        f"{server['wal_senders_used']} of {server['max_wal_senders']} walsenders are in use:"
+        f" {', '.join(names)}"
+        if full
+        else ""
+    )
+    yield Finding(
+        case.severity,
+        case.shore_name,
+        f"All walsenders of {case.shore_name} are in use: no further connection gets one.",
+        tuple(proof for proof in (_tried(case) if refused else "", used) if proof),
+        "End what need not be connected, or raise max_wal_senders (primary_max_wal_senders), on the"
+        " standbys first, and restart",
+    )
 
 
 _NAMED_STATES = frozenset(

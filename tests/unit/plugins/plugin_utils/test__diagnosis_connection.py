@@ -254,14 +254,6 @@ CUT_OFF: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         },
         ["walsenders_exhausted"],
     ),
-    "connections of the role used up": (
-        LOGICAL,
-        {
-            **stopped("authentication", "refused", "too many connections for role", "53300"),
-            "shore.server.sessions": {"ship_oslo": 10},
-        },
-        ["walsenders_exhausted"],
-    ),
     "something new": (
         PHYSICAL,
         stopped("authentication", "refused", "something new", "XX000"),
