@@ -337,6 +337,10 @@ SELECT
      FROM pg_stat_activity
     WHERE xact_start < clock_timestamp() - interval '{long_seconds} s' AND backend_type <> 'walsender'
     ORDER BY xact_start LIMIT 10) AS t) AS long_transactions,
+  (SELECT coalesce(json_agg(x), '[]') FROM (SELECT pid, usename, application_name, datname, state,
+     extract(epoch FROM clock_timestamp() - xact_start)::bigint AS xact_seconds, age(backend_xid) AS xid_age
+     FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+     AND backend_xid IS NOT NULL ORDER BY xact_start LIMIT 10) AS x) AS transactions,
   (SELECT coalesce(json_agg(q), '[]') FROM (SELECT pid, usename, application_name, datname, state,
      extract(epoch FROM clock_timestamp() - coalesce(xact_start, query_start))::bigint AS xact_seconds
      FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()

@@ -103,7 +103,9 @@ def _large_transaction(case: Case) -> Iterator[Finding]:
     statistics = (case.shore_server.get("slot_statistics") or {}).get(slot["name"]) or {}
     spilled = int(statistics.get("spill_bytes") or 0)
     streamed = int(statistics.get("stream_bytes") or 0)
-    decoded = f"{size(spilled)} spilled to disk, {size(streamed)} streamed (pg_stat_replication_slots)"
+    decoded = (
+        f"{size(spilled)} spilled to disk, {size(streamed)} streamed (pg_stat_replication_slots)"
+    )
     if open_ones and slot["retained_bytes"] >= limit:
         oldest = max(open_ones, key=lambda one: one["xact_seconds"] or 0)
         who = (

@@ -262,7 +262,9 @@ def _column_missing_aboard(case: Case) -> Iterator[Finding]:
     if not missing:
         return
     error = _error(case)
-    stopped = _stopped(case) and error is not None and "missing replicated column" in error["message"]
+    stopped = (
+        _stopped(case) and error is not None and "missing replicated column" in error["message"]
+    )
     names = [f"{table}.{column}" for table, columns in missing.items() for column in columns]
     table, columns = next(iter(missing.items()))
     types = (case.shore_server.get("tables") or {}).get(table, {}).get("columns") or {}
@@ -270,9 +272,16 @@ def _column_missing_aboard(case: Case) -> Iterator[Finding]:
         CRITICAL,
         f"table {_listed(list(missing))}",
         f"{case.shore_name} sends {_listed(names)}, and {case.name} has no such column"
-        + (": nothing is applied any more." if stopped else "; the next change of it stops everything."),
+        + (
+            ": nothing is applied any more."
+            if stopped
+            else "; the next change of it stops everything."
+        ),
         (
-            *(f"{name}: {', '.join(left)} is not in pg_attribute aboard" for name, left in missing.items()),
+            *(
+                f"{name}: {', '.join(left)} is not in pg_attribute aboard"
+                for name, left in missing.items()
+            ),
             *((quoted(error),) if error and stopped else ()),
         ),
         f"On {case.name}: ALTER TABLE {table} ADD COLUMN {columns[0]} {types.get(columns[0], 'TYPE')};"
@@ -354,7 +363,12 @@ def _by_error(case: Case) -> bool:
 
 def _conflict(case: Case) -> Iterator[Finding]:
     error = _error(case)
-    if not case.logical or not _stopped(case) or not error or not _CONFLICT.search(error["message"]):
+    if (
+        not case.logical
+        or not _stopped(case)
+        or not error
+        or not _CONFLICT.search(error["message"])
+    ):
         return
     name = case.wanted["subscription"]
     lsn = _lsn(error)
@@ -442,7 +456,11 @@ def _logical_workers_exhausted(case: Case) -> Iterator[Finding]:
         if kind.startswith("logical replication ") and kind.endswith("worker")
     )
     seen = next(
-        (entry for entry in case.log("ship", within=_RECENT) if _NO_WORKER.search(entry["message"])),
+        (
+            entry
+            for entry in case.log("ship", within=_RECENT)
+            if _NO_WORKER.search(entry["message"])
+        ),
         None,
     )
     if used < room and seen is None:

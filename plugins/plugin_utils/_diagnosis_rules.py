@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils import (
     _diagnosis_connection,
+    _diagnosis_lag,
+    _diagnosis_logical,
     _diagnosis_standby,
 )
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis import Rule
@@ -16,4 +18,6 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis impo
 RULES: tuple[Rule, ...] = (
     *_diagnosis_connection.RULES,
     *_diagnosis_standby.RULES,
+    *_diagnosis_logical.RULES,
+    *_diagnosis_lag.RULES,
 )
