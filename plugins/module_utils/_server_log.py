@@ -75,7 +75,8 @@ def log_entries(
     found = _entries(_tail(path), now, set(users))
     recent: dict[tuple[str, ...], Entry] = {}
     for entry in found:
-        if entry.age > seconds:
+        # What stopped a subscription may be as old as the log.
+        if entry.age > seconds and entry.subscription is None:
             continue
         before = recent.pop(entry.likeness, None)
         recent[entry.likeness] = replace(entry, times=before.times + 1 if before else 1)

@@ -30,6 +30,7 @@ _RESEED = (
 )
 _LOGICAL_LEVEL = "wal_level < logical"
 _DISABLED = "has been disabled because of an error"
+_STARTED = "has started"
 _CONFLICT = re.compile(
     r"duplicate key value violates unique constraint|conflict detected on relation"
     r"|conflicting key value violates exclusion constraint"
@@ -354,11 +355,18 @@ def _disabled(case: Case) -> bool:
 
 
 def _by_error(case: Case) -> bool:
-    counts = _subscription(case).get("statistics") or {}
-    return bool(counts.get("apply_error_count") or counts.get("sync_error_count")) or any(
-        _DISABLED in entry["message"] and entry["subscription"] == case.wanted["subscription"]
+    """By the log: by hand as well a worker is told to stop. The counts tell of all errors there ever were."""
+    own = [
+        entry
         for entry in case.log("ship", within=float("inf"))
-    )
+        if entry["subscription"] == case.wanted["subscription"]
+    ]
+    disabled = min((entry["age"] for entry in own if _DISABLED in entry["message"]), default=None)
+    started = min((entry["age"] for entry in own if _STARTED in entry["message"]), default=None)
+    if disabled is None and started is None:
+        counts = _subscription(case).get("statistics") or {}
+        return bool(counts.get("apply_error_count") or counts.get("sync_error_count"))
+    return disabled is not None and (started is None or disabled <= started)
 
 
 def _conflict(case: Case) -> Iterator[Finding]:
