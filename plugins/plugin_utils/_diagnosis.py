@@ -67,6 +67,8 @@ STANDBY = frozenset(
 LOGICAL = frozenset(
     {
         "wal_level",
+        "subscription_missing",
+        "subscription_disabled",
         "subscription_disabled_by_error",
         "conflict",
         "table_missing_aboard",

@@ -30,6 +30,8 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis impo
 
 # A server stops when it cannot write a segment of WAL, and a checkpoint needs some more.
 _FULL_BYTES = 48 * 2**20
+# Messages of one event, in seconds.
+_AT_ONCE = 10
 # A consumer replies each wal_receiver_status_interval, 10 s: one that has not for longer is most likely gone.
 _REPLY_SECONDS = 20
 # Settings that a standby needs to be as large as its primary's (PostgreSQL: Hot Standby).
@@ -95,8 +97,16 @@ def _disk_full(case: Case) -> Iterator[Finding]:
                 continue
             told = True
             yield _full(case, name, disk, tuple(quoted(entry) for entry in seen))
-        if not told and seen and not facts["cluster"]["running"]:
+        if not told and seen and not facts["cluster"]["running"] and _is_last(seen[0], facts):
             yield _full(case, name, facts["disks"][0], tuple(quoted(entry) for entry in seen))
+
+
+def _is_last(seen: Facts, facts: Facts) -> bool:
+    """Whether nothing else has ended the server since."""
+    ends = [
+        one["age"] for one in facts["log"] if one["level"] in ("FATAL", "PANIC") and not one["who"]
+    ]
+    return bool(seen["age"] <= min(ends, default=seen["age"]) + _AT_ONCE)
 
 
 def _full(case: Case, name: str, disk: Facts, words: tuple[str, ...]) -> Finding:
