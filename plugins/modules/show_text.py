@@ -13,7 +13,7 @@ module: show_text
 short_description: Show a text as it is
 version_added: 0.1.0
 description:
-  - Shows a text on the terminal line by line, where M(ansible.builtin.debug) would show it as one long line.
+  - Shows a text on the terminal line by line, where C(ansible.builtin.debug) would show it as one long line.
   - Colours in it are kept where Ansible itself would use colours, and left out otherwise, for example with C(NO_COLOR)
     or where the output is not a terminal. C(ANSIBLE_FORCE_COLOR) keeps them.
 extends_documentation_fragment:
@@ -39,7 +39,8 @@ options:
     type: str
     required: true
 seealso:
-  - module: ansible.builtin.debug
+  - plugin: hmm.pg_replication.status_table
+    plugin_type: filter
 author:
   - HMM pg_replication contributors (@hmm-pg-replication)
 """
