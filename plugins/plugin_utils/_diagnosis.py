@@ -132,6 +132,7 @@ class Case:
     :param clocks: of "shore" and "ship", how many seconds their clocks are ahead of the controller's, at least and at
         most.
     :param errors: why "shore", "ship" or "probe" could not be looked at.
+    :param inventory: what -i was given.
     :param wanted: what the inventory says: mode, role, slot, database, subscription, publication, tables, addresses,
         shore_addresses, shore_port, ships (the names of all of them on the shore).
     """
@@ -146,6 +147,7 @@ class Case:
     ship_dark: str = ""
     errors: Facts = field(default_factory=dict)
     clocks: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    inventory: str = ""
 
     # --- ends ---
 
@@ -274,7 +276,7 @@ def diagnose(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
     """Everything found, worst first; symptoms apart, each with what explains it."""
     found: list[tuple[Finding, frozenset[str]]] = []
     for rule in rules:
-        found += [(replace(one, cause=rule.cause), rule.explains) for one in rule.find(case)]
+        found += [(_complete(one, rule, case), rule.explains) for one in rule.find(case)]
     explained = _explained(found)
     causes = [finding for finding, _explains in found if finding.cause not in explained]
     symptoms = [finding for finding, _explains in found if finding.cause in explained]
@@ -294,6 +296,14 @@ def diagnose(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
         "unknown": unseen,
     }
     return {**diagnosis, "lines": list(lines_of(diagnosis))}
+
+
+def _complete(finding: Finding, rule: Rule, case: Case) -> Finding:
+    """With its cause, and the next command as it can be run."""
+    command = finding.next
+    if case.inventory:
+        command = command.replace("-i INVENTORY", f"-i {case.inventory}")
+    return replace(finding, cause=rule.cause, next=command)
 
 
 def _explained(found: Iterable[tuple[Finding, frozenset[str]]]) -> dict[str, str]:

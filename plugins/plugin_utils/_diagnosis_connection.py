@@ -654,6 +654,9 @@ def _elsewhere(case: Case) -> bool:
         case.wanted["shore_port"]
     ):
         return True
+    # It has shown the shore's certificate for that address.
+    if probe["tls"] and target.get("sslmode") == "verify-full" and probe["stage"] != "tls":
+        return False
     named = {target.get("host"), target.get("hostaddr")} - {None, ""}
     if named & set(case.wanted["shore_addresses"]):
         return False

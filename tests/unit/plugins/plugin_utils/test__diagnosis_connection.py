@@ -67,6 +67,7 @@ DOWN = {
 DARK_SHORE = {"shore": None, "shore_dark": "Connection timed out"}
 DARK_SHIP = {"ship": None, "ship_dark": "Connection timed out", "probe": None}
 ELSEWHERE = {
+    "probe.tls": None,
     "probe.target.host": "203.0.113.99",
     "probe.addresses": ["203.0.113.99"],
     "probe.address": "203.0.113.99",
@@ -121,7 +122,7 @@ CUT_OFF: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "another cluster answers": (
         LOGICAL,
-        {**ELSEWHERE, "probe.system.system_identifier": "1"},
+        {**ELSEWHERE, "probe.system.system_identifier": "1", "probe.target.sslmode": "require"},
         ["wrong_address"],
     ),
     "no PostgreSQL there": (
@@ -404,3 +405,15 @@ def test_a_dark_shore_is_no_cause_where_the_ship_gets_through() -> None:
     found = diagnosed(PHYSICAL, DARK_SHORE)
     assert (found["status"], found["causes"]) == ("ok", [])
     assert len(found["unknown"]) == 1
+
+
+def test_an_address_that_the_inventory_does_not_know_is_right_where_the_certificate_is() -> None:
+    refused = stopped("authentication", "refused", "password authentication failed", "28P01")
+    found = diagnosed(PHYSICAL, {**NOT_THERE[PHYSICAL], **refused, **ELSEWHERE, "probe.tls": True})
+    assert found["causes"] == ["wrong_password"]
+
+
+def test_the_next_command_names_the_inventory() -> None:
+    refused = stopped("authentication", "refused", "password authentication failed", "28P01")
+    found = diagnosed(PHYSICAL, {**refused, "inventory": "fleet/hosts.yml"})
+    assert found["findings"][0]["next"].startswith("ansible-playbook -i fleet/hosts.yml playbooks/")
