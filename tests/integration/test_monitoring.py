@@ -56,8 +56,7 @@ class Monitor:
         given = load("monitoring", "vars", "main.yml")
         package = self.folder / "python" / given["__monitoring_package"]
         package.mkdir(parents=True)
-        for folder in (package, *package.parents[: given["__monitoring_package"].count("/")]):
-            (folder / "__init__.py").touch()
+        (self.folder / "python" / "ansible_collections" / "__init__.py").touch()
         for name in given["__monitoring_modules"]:
             shutil.copy(CHECKOUT / "plugins" / "module_utils" / f"{name}.py", package)
         shutil.copy(ROLE / "files" / "fleet_status.py", self.program)

@@ -65,11 +65,9 @@ def test_nothing_of_it_needs_ansible() -> None:
 
 def deploy(folder: Path) -> Path:
     """The program as the role lays it down, for this Python."""
-    package = folder / "python"
-    for part in _OWN.rstrip(".").split("."):
-        package = package / part
-        package.mkdir(parents=True)
-        (package / "__init__.py").touch()
+    package = folder / "python" / _OWN.rstrip(".").replace(".", "/")
+    package.mkdir(parents=True)
+    (folder / "python" / "ansible_collections" / "__init__.py").touch()
     for name in deployed():
         (package / f"{name}.py").write_text((MODULE_UTILS / f"{name}.py").read_text())
     program = folder / "fleet_status"
