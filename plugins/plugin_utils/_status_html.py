@@ -60,7 +60,7 @@ time, .faint { color: var(--faint); }
 .critical { color: var(--critical); background: var(--critical-back); }
 .warning { color: var(--warning); background: var(--warning-back); }
 .ok { color: var(--ok); background: var(--ok-back); }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: .6rem; margin: 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem; margin: 0; }
 dl > div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .7rem; }
 dt { color: var(--faint); font-size: .85rem; }
 dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
