@@ -463,10 +463,13 @@ def _logical_workers_exhausted(case: Case) -> Iterator[Finding]:
         for kind, number in (case.ship_server.get("backends") or {}).items()
         if kind.startswith("logical replication ") and kind.endswith("worker")
     )
+    # The launcher says so each time that it tries.
+    retry = float(case.ship_settings.get("wal_retrieve_retry_interval", 5000)) / 1000
+    up = case.ship_server.get("uptime_seconds", _RECENT)
     seen = next(
         (
             entry
-            for entry in case.log("ship", within=_RECENT)
+            for entry in case.log("ship", within=min(up, 2 * retry + 2))
             if _NO_WORKER.search(entry["message"])
         ),
         None,

@@ -289,6 +289,7 @@ def test_workers_that_are_used_up() -> None:
     assert named(case(workers=[], backends=launcher)) == []
     said = entry("out of logical replication worker slots", level="WARNING", subscription=None)
     assert named(case(workers=[], log=[said])) == ["logical_workers_exhausted"]
+    assert named(case(workers=[], log=[{**said, "age": 50}])) == []
     assert named(case(log=[said])) == []
 
 
