@@ -52,6 +52,10 @@ disconnect() {
     sql "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_replication WHERE application_name = '$ROLE'" >/dev/null
 }
 
+receive_anew() {
+    sql "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'walreceiver'" >/dev/null
+}
+
 # The rules of pg_hba.conf, changed by sed, and back again.
 rules() {
     cp --preserve "$HBA" "$LAB/pg_hba.conf"
