@@ -85,6 +85,8 @@ def joined(report: Vars | None, ships: Iterable[Vars], shore: Vars, asked: Itera
     :param asked: the ships to tell of.
     """
     views = {str(ship["inventory_hostname"]): ship for ship in ships}
+    if shore.get("fleet_dark") is not None:
+        report = None
     base = _without_shore(views.values(), shore) if not report else dict(report)
     rows = [
         _with_own(dict(row), views.get(row["name"], {}), dark=not report)
@@ -167,7 +169,8 @@ def _with_own(row: Row, view: Vars, dark: bool) -> Row:
 
     :param dark: whether the shore is, so that the ship alone tells of itself.
     """
-    answer = view.get("fleet_own") or {}
+    # What it said before it went dark, in the same run of Ansible, is no view of now.
+    answer = {} if view.get("fleet_dark") is not None else view.get("fleet_own") or {}
     seed, lag = answer.get("seed") or {}, answer.get("lag")
     own = _trimmed(lag, row["slot"]) if lag else None
     problems = list(row["problems"])
