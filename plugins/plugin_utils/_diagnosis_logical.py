@@ -267,7 +267,8 @@ def _column_missing_aboard(case: Case) -> Iterator[Finding]:
         _stopped(case) and error is not None and "missing replicated column" in error["message"]
     )
     names = [f"{table}.{column}" for table, columns in missing.items() for column in columns]
-    table, columns = next(iter(missing.items()))
+    table = min(missing)  # in the order in which they are told
+    column = missing[table][0]
     types = (case.shore_server.get("tables") or {}).get(table, {}).get("columns") or {}
     yield Finding(
         CRITICAL,
@@ -285,7 +286,7 @@ def _column_missing_aboard(case: Case) -> Iterator[Finding]:
             ),
             *((quoted(error),) if error and stopped else ()),
         ),
-        f"On {case.name}: ALTER TABLE {table} ADD COLUMN {columns[0]} {types.get(columns[0], 'TYPE')};"
+        f"On {case.name}: ALTER TABLE {table} ADD COLUMN {column} {types.get(column, 'TYPE')};"
         f" then {_ONBOARD.format(case.name)}  # goes on",
     )
 

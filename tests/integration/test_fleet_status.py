@@ -25,7 +25,9 @@ GONE = {"name": "gone", "slot": "ship_gone"}
 
 
 def run(server: Server, *ships: dict[str, Any], role: str | None = None, **more: Any) -> Outcome:
-    given = {"name": "busan", "ships": ships or [ALGECIRAS, OSLO, GONE], "sample_seconds": 0}
+    more.setdefault("name", "busan")
+    more.setdefault("ships", ships or [ALGECIRAS, OSLO, GONE])
+    more.setdefault("sample_seconds", 0)
     outcome = run_module(
         "fleet_status",
         login_host=server.host,
@@ -33,7 +35,7 @@ def run(server: Server, *ships: dict[str, Any], role: str | None = None, **more:
         login_user=role or server.superuser,
         login_password=PASSWORD if role else server.password,
         ca_cert=server.ca_cert,
-        **{**given, **more},
+        **more,
     )
     assert not outcome.changed if not outcome.failed else True
     assert server.password not in outcome.raw

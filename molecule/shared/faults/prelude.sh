@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=dash
+# What is defined here is used in list.yml.
+# shellcheck disable=SC2034,SC2317
 
 # What the scripts of list.yml are written in. They run as root, with these in their environment:
 #     VERSION CLUSTER PGPORT PGDATABASE   the cluster of the host that a script runs on
@@ -73,6 +75,7 @@ rules_back() {
 background() {
     name=$1
     shift
+    # shellcheck disable=SC2016 # expanded by the shell that stays
     setsid --fork sh -c 'echo $$ >"$0"; exec "$@"' "$LAB/$name.pid" "$@" </dev/null >"$LAB/$name.log" 2>&1
 }
 

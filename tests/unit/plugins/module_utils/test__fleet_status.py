@@ -58,6 +58,10 @@ def standby(slot: str | None = "ship_oslo", **more: Any) -> StandbyLag:
     return StandbyLag("17/main", 11, slot=slot, **{**given, "replay_lag_seconds": 0.0, **more})
 
 
+def archive(**more: Any) -> Archive:
+    return Archive(True, failed_count=3, last_failed_time="2026-11-22T08:09:00Z", **more)
+
+
 def request(**more: Any) -> StatusRequest:
     ships = [{"name": "oslo", "slot": "ship_oslo", "mode": "logical"}]
     return status_request({"ships": ships, **STATUS_DEFAULTS, **more})
@@ -256,14 +260,12 @@ def test_a_copys_slot_does_not_count_twice() -> None:
             ],
         ),
         (
-            {"archive": Archive(True, failed_count=3, last_archived_time="2026-11-22T08:10:00Z",
-                last_failed_time="2026-11-22T08:09:00Z")},
+            {"archive": archive(last_archived_time="2026-11-22T08:10:00Z")},
             {},
             [],
         ),
         (
-            {"archive": Archive(True, failed_count=3, last_failed_time="2026-11-22T08:09:00Z",
-                last_failed_wal="0000000100000001000000EF", waiting_files=4)},
+            {"archive": archive(last_failed_wal="0000000100000001000000EF", waiting_files=4)},
             {},
             [
                 ("critical: archive: Archiving fails: the last attempt, of 0000000100000001000000EF at"

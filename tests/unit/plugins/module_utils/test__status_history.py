@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -30,7 +31,10 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._status_history
 NOW = 1_795_421_700.0
 
 
-def report(moment: float, **ships: tuple[int | None, int | None, float | None]) -> dict[str, Any]:
+Told = tuple[Optional[int], Optional[int], Optional[float]]
+
+
+def report(moment: float, more: Mapping[str, Told] | None = None, **ships: Told) -> dict[str, Any]:
     return {
         "time": iso(moment),
         "shore": {"position": "0/1", "wal_rate": 512.5, "disk": {"free_bytes": 1000}},
@@ -41,7 +45,7 @@ def report(moment: float, **ships: tuple[int | None, int | None, float | None]) 
                 "retained_bytes": retained,
                 "last_contact": iso(contact),
             }
-            for name, (lag, retained, contact) in ships.items()
+            for name, (lag, retained, contact) in {**ships, **(more or {})}.items()
         ],
     }
 
@@ -58,8 +62,8 @@ def lines(file: Path) -> list[Any]:
 def test_what_is_noted_is_read(file: Path) -> None:
     assert read_history(file) == Earlier()
     assert read_contacts(file) == {}
-    append_sample(file, report(NOW, oslo=(10, 20, NOW), 알헤시라스=(None, None, None)))
-    append_sample(file, report(NOW + HOUR / 2, oslo=(30, 40, NOW), 알헤시라스=(0, 0, NOW + 1)))
+    append_sample(file, report(NOW, {"알헤시라스": (None, None, None)}, oslo=(10, 20, NOW)))
+    append_sample(file, report(NOW + HOUR / 2, {"알헤시라스": (0, 0, NOW + 1)}, oslo=(30, 40, NOW)))
     assert read_history(file) == Earlier(
         history={
             "shore": [[NOW, 512.5, 1000], [NOW + HOUR / 2, 512.5, 1000]],
