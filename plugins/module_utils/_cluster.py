@@ -112,7 +112,7 @@ class Cluster:
         padded = [line.strip() for line in lines] + [""] * 8
         return Running(pid, padded[_PORT], padded[_SOCKET], padded[_STATUS])
 
-    def session(self, running: Running) -> Session:
+    def session(self, running: Running, database: str = "postgres") -> Session:
         """A session as the superuser that owns the cluster, by the local socket."""
         owner = pwd.getpwuid(self.uid).pw_name
         conninfo = Conninfo(
@@ -120,7 +120,7 @@ class Cluster:
                 "host": running.socket_directory,
                 "port": running.port,
                 "user": owner,
-                "dbname": "postgres",
+                "dbname": database,
                 "connect_timeout": "20",
                 "client_encoding": "UTF8",
                 "application_name": "hmm.pg_replication",
@@ -205,6 +205,13 @@ class Cluster:
                 f"PostgreSQL could not load its certificate with these settings: {said[0]} Nothing"
                 " was changed."
             )
+
+    def setting(self, name: str) -> str:
+        """What a start would read from the files.
+
+        :raises ReplicationError: the server's program refuses them.
+        """
+        return self._postgres(self.config_directory, name)
 
     def values_with(self, changes: Mapping[Path, str | None], names: list[str]) -> dict[str, str]:
         """What the settings would be after a restart, as pg_settings writes them."""

@@ -5,14 +5,15 @@
 
 """psycopg2, if it is there: everything else imports it from here.
 
-A module has to load without psycopg2, so that it can say what is missing.
+A module has to load without psycopg2, so that it can say what is missing. Nothing here or below
+needs Ansible: the timer of the role monitoring runs these files on the shore without it.
 """
 
 from __future__ import annotations
 
+import platform
+import sys
 from typing import TYPE_CHECKING
-
-from ansible.module_utils.basic import missing_required_lib
 
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
 
@@ -41,9 +42,9 @@ def require_psycopg2() -> None:
     """Raise a sentence where psycopg2 is missing or too old."""
     if psycopg2 is None:
         raise ReplicationError(
-            missing_required_lib(
-                "psycopg2", reason="(Debian: python3-psycopg2, PyPI: psycopg2-binary)"
-            )
+            "Failed to import the required Python library (psycopg2) on"
+            f" {platform.node()}'s Python {sys.executable}. Install it for that Python"
+            " (Debian: python3-psycopg2, PyPI: psycopg2-binary)."
         )
     found = psycopg2.__version__.split(" ")[0]  # type: ignore[attr-defined]
     if tuple(int(part) for part in found.split(".")[:2]) < MINIMUM_PSYCOPG2:

@@ -166,6 +166,7 @@ class SubscriptionLag(Fact):
     sync_errors: int | None = None
     conflicts: dict[str, int] | None = None
     stats_reset: str | None = None
+    errors_in_sample: int | None = None
     skip_lsn: Lsn | None = None
     disable_on_error: bool | None = None
     disabled_by_error: bool | None = None
@@ -254,7 +255,7 @@ SELECT {position},
 ) AS lag
 """
 # On a standby the position is the end of what it has: archived WAL may be further than received.
-_POSITION = """
+POSITION = """
        pg_is_in_recovery() AS in_recovery,
        extract(epoch FROM clock_timestamp()) AS clock,
        CASE WHEN pg_is_in_recovery()
@@ -262,7 +263,13 @@ _POSITION = """
             ELSE pg_current_wal_lsn() END AS position,
        pg_last_wal_replay_lsn() AS replay_lsn
 """
-_SAMPLE_END = "SELECT row_to_json(sample) AS sample FROM (SELECT {position}) AS sample"
+_SAMPLE_END = """
+SELECT row_to_json(sample) AS sample FROM (SELECT {position}, {errors} AS errors) AS sample
+"""
+_ERRORS = """
+       (SELECT json_object_agg(subid, apply_error_count + sync_error_count)
+          FROM pg_stat_subscription_stats)
+"""
 _CONTROL = """
        (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
        (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline
@@ -301,26 +308,36 @@ _STATISTICS = """
 
 def read_lag(session: Session, sample_seconds: float) -> Lag:
     """All that the server tells, in one statement, and in one more at the end of a sample."""
-    # Ordinary roles cannot read the OID on 13: asking would be an error in the server's log.
-    oid = session.superuser or session.major > 13  # noqa: PLR2004
-    try:
-        found = session.read(_read_statement(session.major, oid=oid, control=True))[0]["lag"]
-    except ServerError as exc:
-        if exc.sqlstate != INSUFFICIENT_PRIVILEGE:
-            raise
-        found = session.read(_read_statement(session.major, oid=False, control=False))[0]["lag"]
+    found = read_found(session)
     sample = None
     if sample_seconds:
         time.sleep(sample_seconds)
-        statement = sql.SQL(_SAMPLE_END).format(position=sql.SQL(_POSITION))
+        counted = session.major >= min(_STATISTICS_COLUMNS)
+        statement = sql.SQL(_SAMPLE_END).format(
+            position=sql.SQL(POSITION), errors=sql.SQL(_ERRORS if counted else "NULL")
+        )
         sample = session.read(statement)[0]["sample"]
     return lag_of(session.server_version, found, sample)
+
+
+def read_found(session: Session) -> Row:
+    """What the server answers, as lag_of takes it."""
+    # Ordinary roles cannot read the OID on 13: asking would be an error in the server's log.
+    oid = session.superuser or session.major > 13  # noqa: PLR2004
+    try:
+        found = session.read(_read_statement(session.major, oid=oid, control=True))
+    except ServerError as exc:
+        if exc.sqlstate != INSUFFICIENT_PRIVILEGE:
+            raise
+        found = session.read(_read_statement(session.major, oid=False, control=False))
+    row: Row = found[0]["lag"]
+    return row
 
 
 def _read_statement(major: int, oid: bool, control: bool) -> sql.Composable:
     statistics = sql.SQL(_STATISTICS).format(columns=columns_since(_STATISTICS_COLUMNS, major))
     return sql.SQL(_READ).format(
-        position=sql.SQL(_POSITION),
+        position=sql.SQL(POSITION),
         control=sql.SQL(_CONTROL if control else _NO_CONTROL),
         slot_columns=columns_since(_SLOT_COLUMNS, major),
         pause_state=_newest(_PAUSE_STATE, major),
@@ -339,7 +356,10 @@ def _newest(table: Mapping[int, str], major: int) -> sql.SQL:
 
 
 def lag_of(server_version: int, found: Row, sample: Row | None = None) -> Lag:
-    """The facts of what the server answered, at the begin and at the end of a sample."""
+    """The facts of what the server answered.
+
+    :param sample: the positions at the other end of a sample, be it earlier or later.
+    """
     server = _server(server_version, found, sample)
     slots = tuple(
         _slot(row, server, _number(found["settings"].get("idle_replication_slot_timeout")))
@@ -349,7 +369,8 @@ def lag_of(server_version: int, found: Row, sample: Row | None = None) -> Lag:
     receiver = _receiver(found) if server.in_recovery else None
     oids = _oids(found)
     subscriptions = tuple(
-        _subscription(row, oid, found) for row, oid in zip(found["subscriptions"] or (), oids)
+        _subscription(row, oid, found, sample)
+        for row, oid in zip(found["subscriptions"] or (), oids)
     )
     lag = Lag(server, standbys, slots, receiver, subscriptions)
     return Lag(server, standbys, slots, receiver, subscriptions, tuple(_unknown(lag)))
@@ -370,7 +391,7 @@ def _server(server_version: int, found: Row, sample: Row | None) -> ServerLag:
         time=_utc(found["time"]) or "",
         timeline=timeline,
         system_identifier=found["system_identifier"],
-        sample_seconds=round(sample["clock"] - found["clock"], 3) if sample else None,
+        sample_seconds=round(abs(sample["clock"] - found["clock"]), 3) if sample else None,
         wal_rate=_rate("position", found, sample),
         replay_rate=_rate("replay_lsn", found, sample) if found["in_recovery"] else None,
         wal_senders_used=len(found["standbys"] or ()),
@@ -385,9 +406,12 @@ def _server(server_version: int, found: Row, sample: Row | None) -> ServerLag:
 
 def _rate(position: str, found: Row, sample: Row | None) -> float | None:
     """Bytes a second between the two."""
-    if not sample or not (begin := _lsn(found[position])) or not (end := _lsn(sample[position])):
+    if not sample:
         return None
-    seconds = sample["clock"] - found["clock"]
+    first, last = sorted((found, sample), key=lambda row: float(row["clock"]))
+    if not (begin := _lsn(first[position])) or not (end := _lsn(last[position])):
+        return None
+    seconds = last["clock"] - first["clock"]
     return round(max(end - begin, 0) / seconds, 1) if seconds > 0 else None
 
 
@@ -518,7 +542,9 @@ def _oids(found: Row) -> list[int | None]:
     ]
 
 
-def _subscription(row: Row, oid: int | None, found: Row) -> SubscriptionLag:
+def _subscription(
+    row: Row, oid: int | None, found: Row, sample: Row | None = None
+) -> SubscriptionLag:
     workers = [
         worker
         for worker in found["workers"] or ()
@@ -528,6 +554,7 @@ def _subscription(row: Row, oid: int | None, found: Row) -> SubscriptionLag:
     counts: Row = next((item for item in found["statistics"] or () if item["subid"] == oid), {})
     received, latest = _lsn(apply.get("received_lsn")), _lsn(apply.get("latest_end_lsn"))
     errors = (counts.get("apply_error_count") or 0) + (counts.get("sync_error_count") or 0)
+    later = ((sample or {}).get("errors") or {}).get(str(oid))
     on_error = row.get("subdisableonerr")
     return SubscriptionLag(
         name=row["subname"],
@@ -546,6 +573,7 @@ def _subscription(row: Row, oid: int | None, found: Row) -> SubscriptionLag:
         sync_errors=counts.get("sync_error_count"),
         conflicts=_conflicts(counts),
         stats_reset=_utc(counts.get("stats_reset")),
+        errors_in_sample=None if later is None else max(later - errors, 0),
         skip_lsn=_lsn(row.get("subskiplsn")) or None,
         disable_on_error=on_error,
         disabled_by_error=on_error and not row["subenabled"] and errors > 0,

@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ansible.module_utils.common.text.formatters import human_to_bytes
-
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
 from ansible_collections.hmm.pg_replication.plugins.module_utils._lag import (
     Fact,
@@ -35,6 +33,11 @@ _NEARLY = 0.9
 # A receiver that hears nothing asks for an answer at half of its time-out.
 _SILENT = 0.75
 _LONGEST_SAMPLE = 3600
+# What to do about errors that were counted, be they past or not.
+PAST_ERRORS = (
+    "Read the server's log; when the cause is mended, set the count to 0 with"
+    " pg_stat_reset_subscription_stats()."
+)
 
 
 class Limits(NamedTuple):
@@ -58,6 +61,27 @@ class Limits(NamedTuple):
         if value < self.critical:
             return CRITICAL
         return WARNING if value < self.warning else OK
+
+
+# What doc_fragments/limits.py tells of.
+LIMIT_DEFAULTS: dict[str, str | int] = {
+    "lag_bytes_warning": "256MB",
+    "lag_bytes_critical": "4GB",
+    "lag_seconds_warning": 3600,
+    "lag_seconds_critical": 86400,
+    "time_to_loss_warning": 86400,
+    "time_to_loss_critical": 3600,
+    "retained_bytes_warning": "16GB",
+    "retained_bytes_critical": "64GB",
+}
+
+
+def limit_spec() -> dict[str, dict[str, Any]]:
+    """The options of where a figure becomes a problem."""
+    return {
+        name: {"type": type(default).__name__, "default": default}
+        for name, default in LIMIT_DEFAULTS.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -111,16 +135,22 @@ def _limits(params: Mapping[str, Any], option: str, growing: bool = True) -> Lim
 
 
 def _limit(option: str, value: Any) -> float:
-    try:
-        limit = human_to_bytes(value) if isinstance(value, str) else value
-    except ValueError:
-        limit = -1
+    limit = _bytes(value) if isinstance(value, str) else value
     if limit < 0:
         raise ReplicationError(
             f"{option}: {value!r} is not a limit: write a number, for bytes also one with a unit"
             " (512MB), and 0 for no limit."
         )
     return float(limit)
+
+
+_BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([KMGTPE]?)B?", re.IGNORECASE)
+
+
+def _bytes(text: str) -> float:
+    """512MB, 1.5 G or 4096 as bytes; -1 for what is none."""
+    match = _BYTES.fullmatch(text.strip())
+    return float(match[1]) * 1024 ** " KMGTPE".index(match[2].upper() or " ") if match else -1
 
 
 # --- judging -------------------------------------------------------------------------------------
@@ -134,7 +164,7 @@ def assess(lag: Lag, request: LagRequest) -> list[Problem]:
 
 
 def status_of(problems: list[Problem]) -> str:
-    return _worst(*(problem.severity for problem in problems))
+    return worst(*(problem.severity for problem in problems))
 
 
 class _Judge:
@@ -249,11 +279,11 @@ class _Judge:
         severity = self.request.lag_bytes.reached(slot.lag_bytes)
         if slot.inactive_seconds is None:
             away = ""
-            severity = _worst(severity, WARNING)
+            severity = worst(severity, WARNING)
         else:
             away = f" for {duration(slot.inactive_seconds)}"
             if self.request.lag_seconds.reached(slot.inactive_seconds) != OK:
-                severity = _worst(severity, WARNING)
+                severity = worst(severity, WARNING)
         if severity != OK:
             behind = (
                 "it retains nothing yet"
@@ -279,7 +309,7 @@ class _Judge:
     def behind(
         self, name: str, who: str, lag_bytes: int | None, lag_seconds: float | None
     ) -> Iterator[Problem]:
-        severity = _worst(
+        severity = worst(
             self.request.lag_bytes.reached(lag_bytes), self.request.lag_seconds.reached(lag_seconds)
         )
         if severity != OK:
@@ -365,8 +395,7 @@ class _Judge:
                     WARNING,
                     name,
                     f"The subscription had {counted}{since}.",
-                    "Read the server's log; when the cause is mended, set the count to 0 with"
-                    " pg_stat_reset_subscription_stats().",
+                    PAST_ERRORS,
                 )
         conflicts = {kind: count for kind, count in (found.conflicts or {}).items() if count}
         if conflicts:
@@ -455,7 +484,7 @@ def _synchronous_needed(names: str) -> int:
     return int(match.group(1)) if match else 1
 
 
-def _worst(*severities: str) -> str:
+def worst(*severities: str) -> str:
     return min(severities, key=_WORST_FIRST.index, default=OK)
 
 

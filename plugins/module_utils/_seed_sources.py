@@ -137,8 +137,9 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
           FROM pg_replication_slots) AS slots
 """
 
+# The length is given because pg_read_file(text, boolean) came with 16 only.
 _HISTORY = """
-SELECT pg_read_file(current_setting('data_directory') || '/pg_wal/' || {}, true) AS text
+SELECT pg_read_file(current_setting('data_directory') || '/pg_wal/' || {}, 0, 1048576, true) AS text
 """
 
 _SUMMARIES = """

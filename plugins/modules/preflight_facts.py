@@ -97,7 +97,7 @@ EXAMPLES = r"""
       - name: shore
         host: shore.example.com
         port: 5432
-    controller_epoch: "{{ now(utc=true).timestamp() }}"
+    controller_epoch: "{{ now().timestamp() }}"
 """
 
 RETURN = r"""

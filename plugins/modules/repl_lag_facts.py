@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - hmm.pg_replication.attributes
   - hmm.pg_replication.connection
+  - hmm.pg_replication.limits
 attributes:
   check_mode:
     support: full
@@ -46,56 +47,6 @@ options:
       - V(0) takes no sample; the rate, and the time until a slot is lost by WAL, are then unknown.
     type: float
     default: 0
-  lag_bytes_warning:
-    description:
-      - The lag of a standby, or of an inactive slot's consumer, that is a warning.
-      - A number of bytes, or one with a unit, for example V(512MB); a unit is 1024 times the one below. V(0) is no
-        limit.
-      - The default is what a link of 4 Mbit/s carries in about nine minutes.
-    type: str
-    default: 256MB
-  lag_bytes_critical:
-    description:
-      - The lag that is critical, written as O(lag_bytes_warning).
-      - The default is what a link of 4 Mbit/s carries in about two and a half hours.
-    type: str
-    default: 4GB
-  lag_seconds_warning:
-    description:
-      - The lag of a standby in seconds, or the absence of a slot's consumer, that is a warning. V(0) is no limit.
-      - Before PostgreSQL 17 a server does not know since when a slot is inactive, and every inactive slot is a warning.
-    type: int
-    default: 3600
-  lag_seconds_critical:
-    description:
-      - The lag of a standby in seconds that is critical. V(0) is no limit.
-      - The absence of a slot's consumer is never more than a warning; what its slot retains, or the time until it is
-        lost, may be.
-    type: int
-    default: 86400
-  time_to_loss_warning:
-    description:
-      - How many seconds may be left, at the rate of the sample, until a slot is lost. Fewer are a warning; V(0) is no
-        limit.
-      - Take twice the absence that is still to be expected of a ship.
-    type: int
-    default: 86400
-  time_to_loss_critical:
-    description:
-      - How many seconds may be left until a slot is lost; fewer are critical. V(0) is no limit.
-      - Take more than C(checkpoint_timeout), and the time that somebody needs to act.
-    type: int
-    default: 3600
-  retained_bytes_warning:
-    description:
-      - The WAL retained for a slot that is a warning, written as O(lag_bytes_warning). It lies on this server's disk.
-    type: str
-    default: 16GB
-  retained_bytes_critical:
-    description:
-      - The WAL retained for a slot that is critical, written as O(lag_bytes_warning).
-    type: str
-    default: 64GB
 seealso:
   - module: hmm.pg_replication.replication_slot
   - module: hmm.pg_replication.subscription
@@ -683,6 +634,12 @@ ansible_facts:
               description: When the counts were last set to 0.
               type: str
               returned: always
+            errors_in_sample:
+              description: How many errors came during the sample (O(sample_seconds)). A subscription that fails at the
+                same change again and again has one in each C(wal_retrieve_retry_interval). Null without a sample.
+                PostgreSQL 15 or newer.
+              type: int
+              returned: always
             skip_lsn:
               description: The end of the transaction that is to be skipped. PostgreSQL 15 or newer.
               type: str
@@ -713,6 +670,7 @@ ansible_facts:
               sync_errors: 0
               conflicts:
               stats_reset:
+              errors_in_sample:
               skip_lsn:
               disable_on_error: true
               disabled_by_error: false
@@ -723,6 +681,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._lag_problems i
     LagRequest,
     assess,
     lag_request,
+    limit_spec,
     status_of,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._module import (
@@ -748,14 +707,7 @@ def main() -> None:
     run_module(
         {
             "sample_seconds": {"type": "float", "default": 0},
-            "lag_bytes_warning": {"type": "str", "default": "256MB"},
-            "lag_bytes_critical": {"type": "str", "default": "4GB"},
-            "lag_seconds_warning": {"type": "int", "default": 3600},
-            "lag_seconds_critical": {"type": "int", "default": 86400},
-            "time_to_loss_warning": {"type": "int", "default": 86400},
-            "time_to_loss_critical": {"type": "int", "default": 3600},
-            "retained_bytes_warning": {"type": "str", "default": "16GB"},
-            "retained_bytes_critical": {"type": "str", "default": "64GB"},
+            **limit_spec(),
         },
         lag_request,
         gather_lag,

@@ -25,7 +25,8 @@ SEED_METHODS = {"physical": ("pack", "stream"), "logical": ("copy", "standby")}
 # ship_ and this make the name of a role and of a slot, which hold 63 bytes.
 _MAX_ID = 58
 # What a ship that is seeded as a standby has behind its name for the time: a slot, and a role.
-_SUFFIXES = ("_seed", "_convert")
+_SEED_SUFFIX = "_seed"
+_SUFFIXES = (_SEED_SUFFIX, "_convert")
 _MAX_SEEDED_ID = _MAX_ID - max(map(len, _SUFFIXES))
 
 
@@ -183,3 +184,26 @@ def outcome(ships: Iterable[Vars]) -> dict[str, list[str]]:
             else f"{name}: not onboard, see above. Run this again, and it goes on where it was."
         )
     return {"lines": lines, "missing": missing}
+
+
+def slot_owners(ships: Iterable[Vars]) -> list[dict[str, Any]]:
+    """Each ship with the slots that belong to it, and with those that its server names.
+
+    Of each the fact fleet_slot_use counts, which slot_cleanup.yml sets for those that answer.
+    """
+    owners = []
+    for ship in ships:
+        slot = f"ship_{ship_id(ship['inventory_hostname'])}"
+        use = ship.get("fleet_slot_use")
+        owners.append(
+            {
+                "name": ship["inventory_hostname"],
+                "slot": slot,
+                "owned": [slot, f"{slot}{_SEED_SUFFIX}"],
+                "mode": ship.get("ship_mode", "physical"),
+                "asked": use is not None,
+                "uses": [name for name in ((use or {}).get("slots") or ()) if name],
+                "system_identifier": (use or {}).get("system_identifier") or "",
+            }
+        )
+    return owners

@@ -63,7 +63,7 @@ def replica_objects(
     absent = [entry for entry in entries if entry.get("state", "present") == "absent"]
     return {
         "blocks": [
-            *(_block(entry, database) for entry in present),
+            *(block(entry, database) for entry in present),
             *({"name": entry["name"], "state": "absent"} for entry in absent),
             *({"name": name, "state": "absent"} for name in _conversions(entries)),
         ],
@@ -134,7 +134,8 @@ def _network(text: Any) -> str | None:
         return None
 
 
-def _block(entry: Mapping[str, Any], database: str) -> dict[str, Any]:
+def block(entry: Mapping[str, Any], database: str) -> dict[str, Any]:
+    """What pg_hba.conf has for a ship."""
     name = entry["name"]
     physical = _mode(entry) == "physical"
     return {

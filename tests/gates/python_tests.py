@@ -18,6 +18,11 @@ def unit() -> str | None:
     return _pytest("tests/unit")
 
 
+def html() -> str | None:
+    need("chromium", "chromium", "fonts-dejavu-core")
+    return _pytest("tests/html")
+
+
 def integration() -> str | None:
     need("npm", "npm", "ca-certificates")
     need("pg_basebackup", "postgresql-client")  # the lab's servers come without

@@ -30,6 +30,7 @@ GATES = (
     Gate("changelog", "fragments are well-formed", static.changelog),
     Gate("mypy", "types hold, strictly", static.mypy),
     Gate("unit", "what needs no server", python_tests.unit),
+    Gate("html", "the page of the fleet's state, in a browser", python_tests.html),
     Gate("docs", "plugin documentation is right, and builds without warnings", site.docs),
     Gate("ansible-lint", "profile production, nothing skipped", static.ansible_lint),
     Gate("build", "the tarball holds the collection and nothing else", packaging.build),

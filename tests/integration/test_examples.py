@@ -26,6 +26,7 @@ ELSEWHERE = {
     "preflight_facts",
     "schema_dump",
     "server_settings",
+    "show_text",
     "subscriber_tables",
 }
 NAMES = sorted({path.stem for path in (CHECKOUT / "plugins" / "modules").glob("*.py")} - ELSEWHERE)
@@ -53,6 +54,7 @@ ADAPTED = {
         "sample_seconds: 5": "sample_seconds: 0.1",
         "sample_seconds: 10": "sample_seconds: 0.1",
     },
+    "fleet_status": {"    name: busan\n": "    name: busan\n    sample_seconds: 0.1\n"},
     "base_backup": {"poll: 10": "poll: 1"},
     "replication_role": {"  become: true\n  become_user: postgres\n": ""},
     "subscription_progress": {
@@ -67,6 +69,9 @@ SHORE = {
     ],
     "subscription_progress": ["CREATE PUBLICATION fleet FOR TABLE documents"],
     "repl_lag_facts": ["SELECT pg_create_physical_replication_slot('ship_oslo', true)"],
+    "fleet_status": [
+        "SELECT pg_create_physical_replication_slot(unnest('{ship_algeciras,ship_oslo}'::name[]))"
+    ],
 }
 # A subscription's modules work on the ship; every other one on the shore.
 # module: what the ship has beforehand

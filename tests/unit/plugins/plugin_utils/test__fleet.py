@@ -12,6 +12,7 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._fleet import (
     problems,
     selected,
     ship_id,
+    slot_owners,
 )
 
 FLEET = {"fleet_database": "hmm_db", "fleet_tables": ["documents"]}
@@ -185,3 +186,46 @@ def test_the_outcome_is_a_line_a_ship_and_names_who_is_missing() -> None:
         ],
         "missing": ["algeciras", "hamburg"],
     }
+
+
+def test_the_owners_of_slots_are_all_ships_and_say_what_those_use_that_answered() -> None:
+    use = {"slots": ["ship_hmm_oslo", "by_hand"], "system_identifier": "7"}
+    assert slot_owners(
+        [
+            {"inventory_hostname": "HMM-Oslo", "ship_mode": "logical", "fleet_slot_use": use},
+            {"inventory_hostname": "algeciras", "fleet_dark": "timed out"},
+            # A server that names no slot at all.
+            {
+                "inventory_hostname": "bare",
+                "fleet_slot_use": {"slots": None, "system_identifier": "8"},
+            },
+        ]
+    ) == [
+        {
+            "name": "HMM-Oslo",
+            "slot": "ship_hmm_oslo",
+            "owned": ["ship_hmm_oslo", "ship_hmm_oslo_seed"],
+            "mode": "logical",
+            "asked": True,
+            "uses": ["ship_hmm_oslo", "by_hand"],
+            "system_identifier": "7",
+        },
+        {
+            "name": "algeciras",
+            "slot": "ship_algeciras",
+            "owned": ["ship_algeciras", "ship_algeciras_seed"],
+            "mode": "physical",
+            "asked": False,
+            "uses": [],
+            "system_identifier": "",
+        },
+        {
+            "name": "bare",
+            "slot": "ship_bare",
+            "owned": ["ship_bare", "ship_bare_seed"],
+            "mode": "physical",
+            "asked": True,
+            "uses": [],
+            "system_identifier": "8",
+        },
+    ]
