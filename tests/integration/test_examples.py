@@ -21,6 +21,8 @@ from tests.lab.paths import CHECKOUT
 
 # Modules that are root's on a host with Debian's postgresql-common, or that need two hosts: Molecule runs them.
 ELSEWHERE = {
+    "connection_probe",
+    "diagnosis_facts",
     "follow_progress",
     "hba_blocks",
     "preflight_facts",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,16 +86,14 @@ def cluster() -> Iterator[DebianCluster]:
 
 
 @pytest.fixture
-def monitor(cluster: DebianCluster, tmp_path: Path) -> Iterator[Monitor]:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    folder = tmp_path / "monitor"
-    folder.mkdir()
-    shutil.chown(folder, OWNER)
+def monitor(cluster: DebianCluster) -> Iterator[Monitor]:
     if not cluster.running():
         cluster.control("start")
     cluster.sql("SELECT pg_create_physical_replication_slot('ship_algeciras', true)")
-    yield Monitor(folder, cluster)
+    # Not pytest's own folder, which nobody else may enter.
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.chown(folder, OWNER)
+        yield Monitor(Path(folder), cluster)
     if not cluster.running():
         cluster.control("start")
     cluster.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
