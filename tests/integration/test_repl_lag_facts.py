@@ -313,6 +313,13 @@ def test_check_mode(server: Server) -> None:
 
 
 def test_replay_is_paused(publisher: Server, ship: Server) -> None:
+    def last_commit() -> str | None:
+        found: str | None = facts(ship)["receiver"]["last_replayed_commit"]
+        return found
+
+    # A standby tells a time only of commits that it replayed since it started.
+    write_wal(publisher)
+    wait_until(last_commit, "a commit is replayed")
     ship.sql("SELECT pg_wal_replay_pause()")
     try:
         write_wal(publisher)
