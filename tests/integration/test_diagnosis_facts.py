@@ -49,16 +49,7 @@ def standby(clusters: Clusters, major: int) -> Iterator[Server]:
     shore = clusters.get(major, "publisher")
     made = shore.create_standby(slot=SLOT, name="diagnosed_ship")
     yield made
-    made.discard()
-    shore.standbys.remove(made)
-    wait_until(
-        lambda: shore.sql(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-            " WHERE slot_name = %s AND NOT active",
-            params=(SLOT,),
-        ),
-        "the ship's slot is dropped",
-    )
+    shore.discard_standby(made)
 
 
 def test_a_primary_tells_of_its_standby(standby: Server, publisher: Server) -> None:
@@ -166,15 +157,15 @@ def test_a_database_that_is_not_there_is_told(publisher: Server) -> None:
 
 
 def test_history_after_a_promotion(clusters: Clusters, major: int) -> None:
-    promoted = clusters.get(major, "publisher").create_standby(name="diagnosed_promoted")
+    shore = clusters.get(major, "publisher")
+    promoted = shore.create_standby(name="diagnosed_promoted")
     try:
         promoted.sql("SELECT pg_promote()")
         (fork,) = facts(promoted)["history"]
         assert fork["timeline"] == 1
         assert "/" in fork["end"]
     finally:
-        promoted.discard()
-        clusters.get(major, "publisher").standbys.remove(promoted)
+        shore.discard_standby(promoted)
 
 
 # --- the modules, on a cluster of postgresql-common -----------------------------------------------

@@ -1171,8 +1171,7 @@ def test_a_standby_is_told_to_ask_the_primary(server: Server, publisher_of: Publ
             standby.wait_caught_up(server)
             assert not there.ensure(tables=FILTERED).changed
     finally:
-        standby.discard()
-        server.standbys.remove(standby)
+        server.discard_standby(standby)
 
 
 # --- rename --------------------------------------------------------------------------------------

@@ -88,16 +88,7 @@ def ship(clusters: Clusters, major: int, roles: None) -> Iterator[Server]:  # no
     shore = clusters.get(major, "publisher")
     standby = shore.create_standby(slot=SLOT, name="lag_oslo")
     yield standby
-    standby.discard()
-    shore.standbys.remove(standby)
-    wait_until(
-        lambda: shore.sql(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-            " WHERE slot_name = %s AND NOT active",
-            params=(SLOT,),
-        ),
-        "the ship's slot is dropped",
-    )
+    shore.discard_standby(standby)
 
 
 @pytest.fixture

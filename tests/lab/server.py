@@ -250,6 +250,22 @@ class Server:
         standby.wait_caught_up(self)
         return standby
 
+    def discard_standby(self, standby: Server) -> None:
+        """End a standby, remove all files of it, and drop the slot it used."""
+        standby.discard()
+        self.standbys.remove(standby)
+        slot = standby.settings.get("primary_slot_name")
+        if slot is None:
+            return
+        wait_until(
+            lambda: self.sql(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                " WHERE slot_name = %s AND NOT active",
+                params=(slot,),
+            ),
+            f"the slot {slot} is dropped",
+        )
+
     def wait_caught_up(self, upstream: Server, timeout: float = 30) -> None:
         """Wait until this standby has replayed all that its upstream has written by now."""
         ((position,),) = upstream.sql("SELECT pg_current_wal_lsn()::text")
