@@ -23,6 +23,11 @@ options:
     type: list
     elements: str
     required: true
+  monitors:
+    description: The hosts of the group C(shore_monitor), which a shore of several nodes needs.
+    type: list
+    elements: str
+    default: []
   asked:
     description: The ships asked for, by C(-e ship=NAME). Several are a list, or separated by commas.
     type: raw
@@ -47,17 +52,21 @@ _value:
   sample: ["ship: olso is not in the group ships, which holds algeciras, oslo."]
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._fleet import Vars, problems
 
 
 def fleet_problems(
-    ships: Mapping[str, Vars], shores: list[str], fleet: Vars, asked: Any = None
+    ships: Mapping[str, Vars],
+    shores: list[str],
+    fleet: Vars,
+    asked: Any = None,
+    monitors: Sequence[str] = (),
 ) -> list[str]:
     """Every problem as a sentence."""
-    return problems(shores, ships, asked, fleet)
+    return problems(shores, monitors, ships, asked, fleet)
 
 
 class FilterModule:

@@ -44,19 +44,38 @@ def selected(asked: Any, ships: Sequence[str]) -> list[str]:
 
 
 def problems(
-    shores: Sequence[str], ships: Mapping[str, Vars], asked: Any, fleet: Vars
+    shores: Sequence[str],
+    monitors: Sequence[str],
+    ships: Mapping[str, Vars],
+    asked: Any,
+    fleet: Vars,
 ) -> list[str]:
     """Sentences on what is wrong with the inventory or with what was asked for."""
     return [
-        *_group_problems(shores, ships, asked),
+        *_shore_problems(shores, monitors),
+        *_ship_group_problems(ships, asked),
         *_fleet_problems(fleet),
         *_ships_problems(ships),
     ]
 
 
-def _group_problems(shores: Sequence[str], ships: Mapping[str, Vars], asked: Any) -> Iterator[str]:
-    if len(shores) != 1:
-        yield f"The inventory's group shore has to hold one host; it holds {_listed(shores)}."
+def _shore_problems(shores: Sequence[str], monitors: Sequence[str]) -> Iterator[str]:
+    if not shores:
+        yield "The inventory's group shore holds no host: it has to hold the one that ships copy."
+    elif len(shores) > 1 and len(monitors) != 1:
+        yield (
+            f"The inventory's group shore holds {_listed(shores)}. Several are nodes of one server, of"
+            " which another takes over by itself, and want one more host in the group shore_monitor; it"
+            f" holds {_listed(monitors)}. See shore_ha.yml, or leave one host in the group shore."
+        )
+    for name in sorted(set(shores) & set(monitors)):
+        yield (
+            f"{name} is in the groups shore and shore_monitor: the monitor has to be another machine,"
+            " so that they are not lost together."
+        )
+
+
+def _ship_group_problems(ships: Mapping[str, Vars], asked: Any) -> Iterator[str]:
     if not ships:
         yield "The inventory's group ships holds no host. Is this the right inventory (-i)?"
         return

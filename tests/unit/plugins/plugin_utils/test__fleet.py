@@ -24,10 +24,12 @@ def found(
     shores: list[str] | None = None,
     ships: dict[str, dict[str, Any]] | None = None,
     asked: Any = None,
+    monitors: tuple[str, ...] = (),
     **fleet: Any,
 ) -> list[str]:
     return problems(
         ["busan"] if shores is None else shores,
+        monitors,
         SHIPS if ships is None else ships,
         asked,
         {**FLEET, **fleet},
@@ -37,6 +39,7 @@ def found(
 def test_a_fleet_that_is_right_has_no_problem() -> None:
     assert found() == []
     assert found(asked="oslo") == []
+    assert found(shores=["busan", "incheon"], monitors=("daejeon",)) == []
 
 
 @pytest.mark.parametrize(
@@ -63,10 +66,20 @@ def test_ships_are_asked_for_one_by_one_in_a_list_or_all(asked: Any, names: list
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
-        ({"shores": []}, "The inventory's group shore has to hold one host; it holds none."),
+        (
+            {"shores": []},
+            "The inventory's group shore holds no host: it has to hold the one that ships copy.",
+        ),
         (
             {"shores": ["a", "b"]},
-            "The inventory's group shore has to hold one host; it holds a, b.",
+            "The inventory's group shore holds a, b. Several are nodes of one server, of which another"
+            " takes over by itself, and want one more host in the group shore_monitor; it holds none."
+            " See shore_ha.yml, or leave one host in the group shore.",
+        ),
+        (
+            {"shores": ["a", "b"], "monitors": ["b"]},
+            "b is in the groups shore and shore_monitor: the monitor has to be another machine, so that"
+            " they are not lost together.",
         ),
         (
             {"ships": {}},
