@@ -106,7 +106,8 @@ class Config:
         self.port = int(given["port"])
         self.user = str(given.get("user", "postgres"))
         self.nodes = [
-            Node(str(node["name"]), str(node["host"]), int(node["port"])) for node in given["nodes"]
+            Node(str(node["name"]), str(node["host"]), int(node.get("port", 5432)))
+            for node in given["nodes"]
         ]
         self.connection: Mapping[str, Any] = given["connection"]
         self.state = Path(given["state_directory"])

@@ -25,6 +25,12 @@ from tests.gates.paths import CHECKOUT
 FILES = CHECKOUT / "roles" / "standby" / "files"
 SYSTEM = "7711044299274854203"
 MIB = 1024 * 1024
+# What a primary of pg_auto_failover has: aboard, every commit of a promoted ship would wait for ever.
+ALTER_SYSTEM = (
+    "port = 1\n"
+    "synchronous_standby_names = 'ANY 1 (pgautofailover_standby_2)'\n"
+    "default_transaction_read_only = 'on'\n"
+)
 
 
 def _load(name: str) -> ModuleType:
@@ -60,7 +66,7 @@ class Ship:
         for name, text in (
             ("PG_VERSION", b"15\n"),
             ("base/1/1259", os.urandom(3 * MIB)),
-            ("postgresql.auto.conf", b"port = 1\n"),
+            ("postgresql.auto.conf", ALTER_SYSTEM.encode()),
         ):
             (content / name).parent.mkdir(parents=True, exist_ok=True)
             (content / name).write_bytes(text)
@@ -153,8 +159,10 @@ class Ship:
         original = self.root / "content" / "base/1/1259"
         assert (self.data / "base/1/1259").read_bytes() == original.read_bytes()
         assert (self.data / "standby.signal").exists()
-        assert "port" not in (self.data / "postgresql.auto.conf").read_text()
-        assert (self.data / "postgresql.auto.conf.shore").read_text() == "port = 1\n"
+        own = (self.data / "postgresql.auto.conf").read_text()
+        assert "port" not in own
+        assert "synchronous_standby_names" not in own
+        assert (self.data / "postgresql.auto.conf.shore").read_text() == ALTER_SYSTEM
         assert (self.data.stat().st_mode & 0o777) == 0o700
         assert json.loads((self.data / seed.MARKER).read_text()) == {
             "name": "p1",
