@@ -48,7 +48,7 @@ def problems(shore: Facts, ships: Sequence[Facts]) -> list[str]:
     return found
 
 
-def _host_problems(host: Facts) -> Iterator[str]:
+def host_problems(host: Facts) -> Iterator[str]:
     preflight = host["preflight"]
     if preflight["distribution"] not in SUPPORTED:
         yield (
@@ -71,7 +71,7 @@ def _host_problems(host: Facts) -> Iterator[str]:
 
 
 def _shore_problems(shore: Facts, ships: Sequence[Facts]) -> Iterator[str]:
-    yield from _host_problems(shore)
+    yield from host_problems(shore)
     preflight = shore["preflight"]
     server = preflight["server"]
     if preflight["cluster"] is None and preflight["data"]["kind"] != "absent":
@@ -219,7 +219,7 @@ def _table_problems(shore: Facts, names: Sequence[str]) -> Iterator[str]:
 
 
 def _ship_problems(shore: Facts, ship: Facts) -> Iterator[str]:
-    yield from _host_problems(ship)
+    yield from host_problems(ship)
     preflight, server = ship["preflight"], shore["preflight"]["server"]
     named = [address for address in ship["addresses"] if not is_network(address)]
     if shore["firewall"] and named:
