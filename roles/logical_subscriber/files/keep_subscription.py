@@ -124,14 +124,14 @@ def last_verdict(texts: Iterable[str], subscription: str) -> Verdict | None:
 
 
 class Keeper:
-    """One look after the other, until the subscription is gone or someone ends this."""
+    """One look after the other, until someone ends this."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._told: tuple[str, str] | None = None
 
-    def look(self) -> bool:
-        """Enable the subscription if a cut has disabled it. False: there is none any more."""
+    def look(self) -> None:
+        """Enable the subscription if a cut has disabled it."""
         config = self._config
         try:
             connection = psycopg2.connect(
@@ -143,18 +143,17 @@ class Keeper:
             )
         except psycopg2.Error:
             self._tell("waiting", "The server does not answer.")
-            return True
+            return
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                return self._keep(cursor)
+                self._keep(cursor)
         except psycopg2.Error as error:
             self._tell("waiting", f"The server refused: {str(error).strip()}")
-            return True
         finally:
             connection.close()
 
-    def _keep(self, cursor: Any) -> bool:
+    def _keep(self, cursor: Any) -> None:
         name = self._config.subscription
         cursor.execute(
             "SELECT subenabled FROM pg_catalog.pg_subscription WHERE subname = %s AND subdbid ="
@@ -163,11 +162,11 @@ class Keeper:
         )
         row = cursor.fetchone()
         if row is None:
-            self._tell("done", f"There is no subscription {name} any more.")
-            return False
+            self._tell("waiting", f"There is no subscription {name}.")
+            return
         if row[0]:
             self._tell("running", f"Subscription {name} is enabled.")
-            return True
+            return
         verdict = last_verdict(log_texts(Path(self._config.log_file)), name)
         if verdict is None:
             self._tell(
@@ -185,7 +184,6 @@ class Keeper:
                 "running",
                 f"Enabled subscription {name} after its connection ended: {verdict.reason}",
             )
-        return True
 
     def _tell(self, state: str, message: str) -> None:
         if (state, message) == self._told:
@@ -251,8 +249,11 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: ended.set())
     keeper = Keeper(config)
-    # Without systemd nobody else ends this when the cluster is dropped: its log goes with it.
-    while options.config.exists() and keeper.look() and not ended.wait(config.interval):
+    # Without systemd nobody else ends this when its file is removed.
+    while options.config.exists():
+        keeper.look()
+        if ended.wait(config.interval):
+            break
         config_now = Config.read(options.config) if options.config.exists() else config
         if config_now != config:
             config = config_now
