@@ -63,7 +63,9 @@ SELECT f.formationid AS name, f.kind, f.dbname::text AS database, f.number_sync_
                  extract(epoch FROM now() - statechangetime)::float8 AS state_seconds
             FROM pgautofailover.node WHERE formationid = f.formationid) AS n) AS nodes,
        (SELECT coalesce(json_agg(e ORDER BY e.id), '[]') FROM
-         (SELECT eventid AS id, eventtime AT TIME ZONE 'UTC' AS time, nodename AS node,
+         (SELECT eventid AS id,
+                 to_char(eventtime AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time,
+                 nodename AS node,
                  reportedstate AS reported_state, goalstate AS assigned_state, description
             FROM pgautofailover.event WHERE formationid = f.formationid
            ORDER BY eventid DESC LIMIT {events}) AS e) AS events
@@ -193,7 +195,7 @@ def monitor_from(rows: Iterable[Row], wanted: str) -> Monitor:
         timings={name[len(prefix) :]: value for name, value in row["timings"].items()},
         formation=Formation(row["name"], row["kind"], row["database"], row["number_sync_standbys"]),
         nodes=tuple(_with_lag([_node(node) for node in row["nodes"]])),
-        events=tuple({**event, "time": f"{event['time']}Z"} for event in row["events"]),
+        events=tuple(row["events"]),
     )
 
 

@@ -291,7 +291,7 @@ events:
       returned: always
   sample:
     - id: 17
-      time: "2026-11-22T08:15:29.5Z"
+      time: "2026-11-22T08:15:29.512345Z"
       node: busan
       reported_state: primary
       assigned_state: primary
