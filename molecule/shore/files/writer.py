@@ -28,9 +28,9 @@ def write(path: str, first: int) -> None:
                     cursor.execute("INSERT INTO acknowledged VALUES (%s)", (number,))
                 noted.write(f"{time.time():.3f} {number}\n")
                 time.sleep(0.01)
-            except psycopg2.Error as exc:
+            except psycopg2.Error as error:  # noqa: PERF203 - each try is a commit of its own
                 # Whether this row is there is unknown: nobody was told that it is.
-                print(str(exc).strip(), file=sys.stderr, flush=True)
+                sys.stderr.write(f"{str(error).strip()}\n")
                 connection = None
                 time.sleep(0.2)
 

@@ -72,14 +72,18 @@ def test_ships_are_asked_for_one_by_one_in_a_list_or_all(asked: Any, names: list
         ),
         (
             {"shores": ["a", "b"]},
-            "The inventory's group shore holds a, b. Several are nodes of one server, of which another"
-            " takes over by itself, and want one more host in the group shore_monitor; it holds none."
-            " See shore_ha.yml, or leave one host in the group shore.",
+            (
+                "The inventory's group shore holds a, b. Several are nodes of one server, of which another"
+                " takes over by itself, and want one more host in the group shore_monitor; it holds none."
+                " See shore_ha.yml, or leave one host in the group shore."
+            ),
         ),
         (
             {"shores": ["a", "b"], "monitors": ["b"]},
-            "b is in the groups shore and shore_monitor: the monitor has to be another machine, so that"
-            " they are not lost together.",
+            (
+                "b is in the groups shore and shore_monitor: the monitor has to be another machine, so that"
+                " they are not lost together."
+            ),
         ),
         (
             {"ships": {}},
