@@ -24,6 +24,7 @@ FIRST_WITH_FAILOVER_SLOTS = 17
 LAST_WITHOUT_STANDBY_DECODING = 15
 # Slots by which a subscription copies its tables, made and dropped by the subscriber.
 _TABLE_SYNC = re.compile(r"pg_\d+_sync_\d+_\d+")
+_SHIP = "ship_"  # what the slots of ships begin with, see the filter ship_name
 _NAME = re.compile(r"[a-z0-9_]{1,63}")
 # How many intervals old what was seen of a node may be and still prove that a slot has moved.
 _WATCHED = 2.5
@@ -319,6 +320,7 @@ class Planner:
             else:
                 self._physical(ship)
         self._leftovers()
+        self._strangers()
         if self.here.primary:
             self._gate()
             self._push()
@@ -587,6 +589,20 @@ class Planner:
             f"Dropped the slot {slot.name}, left of the time when {self.here.node} was the primary:"
             f" {why}.",
         )
+
+    def _strangers(self) -> None:
+        """Slots by whose name they were a ship's, and which nobody has named."""
+        named = {ship.slot for ship in self.wanted.ships} | {*self.wanted.absent}
+        for slot in self.here.slots.values():
+            if slot.name in named or slot.logical or slot.active or slot.temporary:
+                continue
+            if slot.name.startswith(_SHIP):
+                self._problem(
+                    WARNING,
+                    f"slot {slot.name}",
+                    f"The slot {slot.name} is no known ship's, and keeps WAL on {self.here.node}.",
+                    "Onboard that ship, or drop the slot.",
+                )
 
     def _managed_otherwise(self) -> bool:
         return "pg_failover_slots" in self.here.settings.get("shared_preload_libraries", "")

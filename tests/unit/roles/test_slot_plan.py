@@ -344,6 +344,13 @@ def test_slots_of_ships_that_left_are_dropped() -> None:
     ]
 
 
+def test_a_slot_that_nobody_named_is_told_and_kept() -> None:
+    here = node("b", physical(1), physical(1, "ship_x"), physical(1, "standby_2"))
+    plan = Watch().look(here)
+    assert (done(plan), wrong(plan)) == ([], [("warning", "slot ship_x")])
+    assert wrong(Watch().look(node("b", physical(1), physical(1, "ship_x", active=True)))) == []
+
+
 # --- logical slots -------------------------------------------------------------------------------
 
 
