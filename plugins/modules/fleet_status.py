@@ -197,7 +197,7 @@ report:
             waiting_files: 0
             directory_bytes: 21474836480
         failover:
-          description: Null.
+          description: Null. The filter P(hmm.pg_replication.fleet_failover#filter) tells it of a shore of several.
           type: dict
         wal_senders_used:
           description: How many walsenders are connected.

@@ -20,6 +20,9 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._lag_problems i
     duration,
     size,
 )
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._failover_report import (
+    failover_text,
+)
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._status_table import (
     UNKNOWN,
     archive_text,
@@ -197,6 +200,11 @@ def _shore_figures(report: Row) -> Iterator[tuple[str, str, str]]:
     yield "Archive", archive_text(archive), _faint(f"last {time_text(last)}") if last else ""
     yield "Slots", f"{shore['slots_used']} of {shore['max_replication_slots']}", ""
     yield "Walsenders", f"{shore['wal_senders_used']} of {shore['max_wal_senders']}", ""
+    if shore.get("failover"):
+        nodes = ", ".join(
+            f"{node['name']} {node['reported_state']}" for node in shore["failover"]["nodes"]
+        )
+        yield "Failover", failover_text(shore["failover"]), _faint(nodes)
 
 
 def _faint(text: str) -> str:

@@ -19,6 +19,9 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._lag_problems i
     duration,
     size,
 )
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._failover_report import (
+    failover_text,
+)
 
 Row = Mapping[str, Any]
 
@@ -96,6 +99,7 @@ def shore_texts(shore: Row) -> list[str]:
         archive_text(shore["archive"]),
         f"{shore['slots_used']}/{shore['max_replication_slots']} slots",
         f"{shore['wal_senders_used']}/{shore['max_wal_senders']} walsenders",
+        *([failover_text(shore["failover"])] if shore.get("failover") else []),
     ]
 
 
