@@ -13,6 +13,7 @@ PostgreSQL: The Cumulative Statistics System; pg_replication_slots; pg_stat_arch
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -80,6 +81,8 @@ _TABLE_COPY = re.compile(r"(?:^pg|.)_\d+_sync_\d+(?:_\d+)?$")
 SEED_SUFFIX = "_seed"
 # So many files not archived yet are more than a busy moment.
 _WAITING_FILES = 32
+# What is seen of other nodes so many looks ago says nothing of now.
+_STALE_INTERVALS = 6
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class StatusRequest:
     lag: LagRequest
     disk_free_percent: Limits
     archive_directory: Path | None = None
+    slots_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -157,11 +161,13 @@ class Seen:
 
     :param contacts: when each ship was last seen connected, as epochs, by earlier samples: before
         PostgreSQL 17 the server does not know it.
+    :param elsewhere: slots by which ships stream from another node of the shore, and which that is.
     """
 
     lag: Lag
     shore: Shore
     contacts: Mapping[str, float] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def now(self) -> float | None:
@@ -198,8 +204,14 @@ def status_request(params: Mapping[str, Any]) -> StatusRequest:
             "disk_free_percent_warning and disk_free_percent_critical: 0 to 100, and the warning"
             " not below the critical, or nothing would ever be a warning."
         )
-    archive = params.get("archive_directory")
-    return StatusRequest(ships, lag_request(params), limits, Path(archive) if archive else None)
+    archive, slots = params.get("archive_directory"), params.get("slots_file")
+    return StatusRequest(
+        ships,
+        lag_request(params),
+        limits,
+        Path(archive) if archive else None,
+        Path(slots) if slots else None,
+    )
 
 
 def _ship(index: int, given: Mapping[str, Any]) -> Ship:
@@ -243,7 +255,23 @@ def read_status(
         time.sleep(request.lag.sample_seconds)
     found = read_found(session)
     lag = lag_of(session.server_version, found, begin if request.lag.sample_seconds else None)
-    return Seen(lag, shore_of(begin, request), contacts or {})
+    elsewhere = streaming_elsewhere(request.slots_file, time.time()) if request.slots_file else {}
+    return Seen(lag, shore_of(begin, request), contacts or {}, elsewhere)
+
+
+def streaming_elsewhere(file: Path, now: float) -> dict[str, str]:
+    """By what keep_slots saw a moment ago, the slots in use on another node, and which that is."""
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        if now - told["updated"] > _STALE_INTERVALS * told["interval"]:
+            return {}
+        return {
+            ship["slot"]: ship["streams_from"]
+            for ship in told["ships"]
+            if ship["streams_from"] not in (None, told["node"])
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def shore_of(row: Row, request: StatusRequest) -> Shore:
@@ -319,7 +347,7 @@ def status_report(
     :param history: earlier samples, shown as they are.
     """
     lag, shore = seen.lag, seen.shore
-    parts = [_Part.of(ship, lag) for ship in request.ships]
+    parts = [_Part.of(ship, lag, seen.elsewhere) for ship in request.ships]
     report = {
         "format": FORMAT,
         "time": lag.server.time,
@@ -385,10 +413,17 @@ class _Part:
     seed: SlotLag | None
     standbys: tuple[StandbyLag, ...]
     slots: tuple[SlotLag, ...]
+    node: str | None = None
 
     @classmethod
-    def of(cls, ship: Ship, lag: Lag) -> _Part:
-        named = {slot.name: slot for slot in lag.slots}
+    def of(cls, ship: Ship, lag: Lag, elsewhere: Mapping[str, str]) -> _Part:
+        # Whoever streams from another node leaves its slot here unused.
+        named = {
+            slot.name: replace(slot, active=True, inactive_since=None, inactive_seconds=None)
+            if slot.name in elsewhere
+            else slot
+            for slot in lag.slots
+        }
         slot, seed = named.get(ship.slot), named.get(ship.slot + SEED_SUFFIX)
         own = {found.name for found in (slot, seed) if found}
         standbys = tuple(
@@ -396,7 +431,12 @@ class _Part:
         )
         used = own | {standby.slot for standby in standbys if standby.slot}
         return cls(
-            ship, slot, seed, standbys, tuple(found for found in lag.slots if found.name in used)
+            ship,
+            slot,
+            seed,
+            standbys,
+            tuple(found for found in named.values() if found.name in used),
+            elsewhere.get(ship.slot),
         )
 
     @property
@@ -458,6 +498,7 @@ def _ship_row(part: _Part, seen: Seen, request: StatusRequest) -> dict[str, Any]
         "state": state,
         "severity": worst(*(problem["severity"] for problem in problems)),
         "connected": connected,
+        "node": part.node,
         "lag_bytes": lag_bytes,
         "lag_seconds": None if lag_seconds is None else round(lag_seconds, 1),
         "retained_bytes": _retained(part),

@@ -91,6 +91,11 @@ options:
     description:
       - The folder on this host that WAL is archived in, to tell its size.
     type: path
+  slots_file:
+    description:
+      - What the program tells that keeps the ships' slots on a node of a shore of several. By it, a ship that streams
+        from another node is not taken for dark.
+    type: path
   history_file:
     description:
       - A file on this host with earlier figures, which are returned as RV(report.history), and which those of this run
@@ -245,6 +250,9 @@ report:
         connected:
           description: Whether it is connected now.
           type: bool
+        node:
+          description: The node ashore that it streams from, where that is another one than this.
+          type: str
         lag_bytes:
           description: Bytes of WAL that it is behind.
           type: int
@@ -289,6 +297,7 @@ report:
           state: dark
           severity: warning
           connected: false
+          node:
           lag_bytes: 430483528
           lag_seconds: 18720.0
           retained_bytes: 451223000
@@ -358,7 +367,7 @@ def asked_for(params: Params) -> tuple[str, Path | None, StatusRequest]:
 
     :raises ReplicationError: an option is wrong.
     """
-    for option in ("history_file", "archive_directory"):
+    for option in ("history_file", "archive_directory", "slots_file"):
         if params[option] and not Path(params[option]).is_absolute():
             raise ReplicationError(f"{option}: {params[option]!r} is not an absolute path.")
     path = Path(params["history_file"]) if params["history_file"] else None
@@ -380,6 +389,7 @@ def main() -> None:
             **{name: {"type": "float", "default": STATUS_DEFAULTS[name]} for name in figures},
             **limit_spec(),
             "archive_directory": {"type": "path"},
+            "slots_file": {"type": "path"},
             "history_file": {"type": "path"},
         },
         asked_for,

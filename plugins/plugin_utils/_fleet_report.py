@@ -159,6 +159,7 @@ def _unknown_row(ship: Vars) -> Row:
         "state": "unknown",
         "severity": WARNING,
         "connected": False,
+        "node": None,
         **figures,
         "problems": [],
     }

@@ -47,7 +47,7 @@ def duration_text(seconds: float | None) -> str:
 def contact_text(ship: Row) -> str:
     """When the ship was last heard of."""
     if ship["connected"]:
-        return "now"
+        return f"now, at {ship['node']}" if ship.get("node") else "now"
     seconds = ship["last_contact_seconds"]
     return UNKNOWN if seconds is None else f"{duration(seconds)} ago"
 

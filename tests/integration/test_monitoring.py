@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,18 @@ def test_what_is_seen_is_written_down(monitor: Monitor) -> None:
     ]
     assert monitor.look().returncode == 0
     assert len(monitor.history()) == 2
+
+
+def test_a_ship_that_streams_from_another_node(monitor: Monitor) -> None:
+    status = monitor.folder / "status.json"
+    monitor.settings.update(slots_file=str(status), limits=ROOM)
+    ships = [{"slot": "ship_algeciras", "streams_from": "incheon"}]
+    told = {"updated": time.time(), "interval": 10, "node": "busan", "ships": ships}
+    status.write_text(json.dumps(told))
+    shutil.chown(status, OWNER)
+    assert monitor.look().returncode == 0
+    rows = {row["name"]: row for row in json.loads(monitor.read("report.json"))["ships"]}
+    assert (rows["algeciras"]["state"], rows["algeciras"]["node"]) == ("streaming", "incheon")
 
 
 def test_slots_are_noted_where_the_server_does_not_date_them(monitor: Monitor) -> None:

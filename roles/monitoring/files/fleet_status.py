@@ -87,6 +87,12 @@ class Configuration:
         """A file to write, if it is wanted."""
         return Path(self._given[what]) if self._given.get(what) else None
 
+    @property
+    def of_several_nodes(self) -> bool:
+        """Whether this node has a program that keeps the ships' slots."""
+        slots = self.file("slots_file")
+        return slots is not None and slots.exists()
+
     def request(self) -> StatusRequest:
         return status_request(
             {
@@ -94,6 +100,7 @@ class Configuration:
                 **self._given.get("limits", {}),
                 "sample_seconds": float(self._given["sample_seconds"]),
                 "archive_directory": self._given.get("archive_directory"),
+                "slots_file": self._given.get("slots_file"),
                 "ships": self._given["ships"],
             }
         )
@@ -156,6 +163,13 @@ def write_down(configuration: Configuration, seen: Seen, report: dict[str, Any])
             yield error.message
 
 
+def stand_by(configuration: Configuration) -> None:
+    """Leave the fleet to the primary of this shore, and nothing that was true before."""
+    path = configuration.file("metrics_file")
+    if path is not None:
+        write_whole(path, b"# A standby: the shore's primary tells of the fleet.\n", _FOR_ALL)
+
+
 def note_slots(path: Path, seen: Seen) -> None:
     """Note which slots are not connected, for servers that do not tell since when."""
     if int(seen.lag.server.version.split(".")[0]) >= _DATES_SLOTS:
@@ -207,6 +221,9 @@ def main() -> int:
         if path is not None:
             write_whole(path, down_text(configuration.name, round(time.time())).encode(), _FOR_ALL)
         return _EXIT["critical"] if options.show else _FAILED
+    if seen.lag.server.in_recovery and configuration.of_several_nodes:
+        stand_by(configuration)
+        return 0
     failures = list(write_down(configuration, seen, report))
     for failure in failures:
         told(failure)

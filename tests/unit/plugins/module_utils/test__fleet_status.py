@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._fleet_status i
     shore_of,
     status_report,
     status_request,
+    streaming_elsewhere,
 )
 from ansible_collections.hmm.pg_replication.plugins.module_utils._lag import (
     Lag,
@@ -121,6 +123,42 @@ def test_the_state_of_a_ship(
 ) -> None:
     found = ship(*slots, standbys=tuple(standbys))
     assert (found["state"], found["severity"]) == (state, severity)
+
+
+def test_a_ship_that_streams_from_another_node_is_not_dark() -> None:
+    seen = Seen(
+        Lag(SERVER, (), (slot(inactive_seconds=500.0),)), SHORE, {}, {"ship_oslo": "incheon"}
+    )
+    (found,) = status_report("busan", seen, request())["ships"]
+    assert (found["state"], found["severity"], found["node"]) == ("streaming", "ok", "incheon")
+    assert (found["connected"], found["last_contact_seconds"]) == (True, 0)
+    assert found["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ({}, {"ship_oslo": "incheon"}),
+        ({"updated": 940}, {"ship_oslo": "incheon"}),
+        ({"updated": 939}, {}),
+        ({"node": "incheon"}, {}),
+        ({"ships": [{"slot": "ship_oslo", "streams_from": None}]}, {}),
+        ({"ships": None}, {}),
+    ],
+)
+def test_where_ships_stream_from_is_known_by_what_was_seen_a_moment_ago(
+    tmp_path: Path, told: dict[str, Any], known: dict[str, str]
+) -> None:
+    file = tmp_path / "status.json"
+    status = {
+        "updated": 995,
+        "interval": 10,
+        "node": "busan",
+        "ships": [{"slot": "ship_oslo", "streams_from": "incheon"}],
+    }
+    file.write_text(json.dumps({**status, **told}))
+    assert streaming_elsewhere(file, 1000) == known
+    assert streaming_elsewhere(tmp_path / "none", 1000) == {}
 
 
 def test_a_walsender_of_another_ship_is_not_this_ships() -> None:
