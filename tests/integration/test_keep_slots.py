@@ -299,7 +299,7 @@ def test_a_node_built_anew_does_not_lose_a_dark_ship(
     first.configure(third)
     assert "Made the slot" in third.keep()
     assert third.slots()["ship_algeciras"] > kept["ship_algeciras"]
-    for _ in range(3):
+    for _time in range(3):
         first.keep()
         third.keep()
     assert first.slots() == kept
@@ -379,7 +379,7 @@ def test_a_lost_slot_is_made_anew_where_its_ship_is_elsewhere(
 ) -> None:
     first, second = shore
     second.server.reload(max_slot_wal_keep_size="16MB")
-    for _ in range(4):
+    for _time in range(4):
         write(first.server, 20000)
         first.server.sql("SELECT pg_switch_wal()")
         first.server.sql("CHECKPOINT")
@@ -416,7 +416,7 @@ def test_all_slots_in_use(shore: tuple[Node, Node]) -> None:
 def test_two_runs_at_once(shore: tuple[Node, Node]) -> None:
     first, _second = shore
     command = first.command()
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _time in range(3)]
     told = "".join(run.communicate()[0] for run in runs)
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert told.count("Made the slot") == 1

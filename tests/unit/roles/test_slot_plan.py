@@ -112,7 +112,7 @@ def test_a_slot_follows_what_its_ship_confirmed() -> None:
 def test_where_a_slot_was_made_tells_nothing_of_its_ship() -> None:
     """A node that was built anew, while the ship is dark: this is what the watching is for."""
     watch = Watch()
-    for _ in range(5):
+    for _time in range(5):
         plan = watch.look(node("a", physical(100), primary=True), node("c", physical(500)))
         assert done(plan) == []
     # Nor does a ship in vain: it is admitted, asks for WAL that is gone, and is refused.
@@ -418,7 +418,7 @@ def test_what_a_logical_ship_lost_is_told_until_it_has_a_slot_again() -> None:
     watch = Watch(LOGICAL)
     primary = node("a", logical(active=True), primary=True, version=15)
     assert wrong(watch.look(node("b", version=15), primary)) == []
-    for _ in range(2):
+    for _time in range(2):
         plan = watch.look(node("b", primary=True, timeline=2, version=15))
         assert wrong(plan) == [("critical", "slot ship_oslo")]
         assert "oslo had confirmed 0/96 on timeline 1" in plan.problems[0].what
@@ -537,7 +537,7 @@ def test_a_ship_that_comes_back_is_left_alone_longer_and_longer() -> None:
     watch = Watch(PUSHED)
     times = [
         watch.now - NOW
-        for _ in range(120)
+        for _time in range(120)
         if watch.look(pushing(STANDBY, SHIP), node("b", physical(800))).actions
     ]
     assert [after - before for before, after in zip(times, times[1:])] == [60, 120, 240, 480]
