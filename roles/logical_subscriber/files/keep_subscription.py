@@ -249,7 +249,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: ended.set())
     keeper = Keeper(config)
-    # Without systemd nobody else ends this when its file is removed.
+    # Whoever takes the subscription away removes this file, which ends this where no systemd does.
     while options.config.exists():
         keeper.look()
         if ended.wait(config.interval):
