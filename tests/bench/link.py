@@ -25,10 +25,10 @@ from typing import Any
 
 from tests.containers import images
 from tests.containers.engine import engine
-from tests.containers.faults import Fault, happen, relay, watch
+from tests.containers.faults import LAB, Fault, happen, relay, watch
 from tests.gates.paths import CHECKOUT
 
-SHIP, SHORE = "algeciras", "198.18.1.10"
+SHIP, SHORE = "algeciras", "198.18.5.10"
 LATENCY = 0.04  # seconds there and back, and as long a queue
 SHORT, LONG = 12, 70  # seconds of a cut; every fourth is long and outlasts wal_sender_timeout
 LIMIT = 1800  # seconds for one way
@@ -170,7 +170,7 @@ def theirs(way: str, options: Sequence[str], known: Row, cuts: Sequence[Fault]) 
 def _base_backup(options: Sequence[str]) -> subprocess.Popen[str]:
     _aboard("rm", "-rf", TARGET)
     words = ["pg_basebackup", "-d", CONNECTION, "-D", TARGET, "-X", "stream", "-c", "fast"]
-    command = ["docker", "exec", "-u", "postgres", f"hmm-{SHIP}", *words, *options]
+    command = ["docker", "exec", "-u", "postgres", f"{LAB}-{SHIP}", *words, *options]
     return subprocess.Popen(command, text=True)
 
 
@@ -186,7 +186,7 @@ def _size_of_cluster() -> int:
 
 
 def _aboard(*words: str, user: str = "postgres") -> str:
-    command = ["docker", "exec", "-u", user, f"hmm-{SHIP}", *words]
+    command = ["docker", "exec", "-u", user, f"{LAB}-{SHIP}", *words]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -194,7 +194,7 @@ def _onboard(link: Mapping[str, str]) -> bool:
     shared, scenario = (CHECKOUT / "molecule" / name / "inventory" for name in ("shared", "link"))
     command = ["ansible-playbook", f"--inventory={shared}", f"--inventory={scenario}"]
     command += ["--extra-vars", json.dumps({"ship_link": link}), "playbooks/ship_onboard.yml"]
-    config = CHECKOUT / ".cache" / "containers" / "ssh_config"
+    config = CHECKOUT / ".cache" / "containers" / "link" / "ssh_config"
     variables = {
         "MOLECULE_PROJECT_DIRECTORY": str(CHECKOUT),
         "ANSIBLE_SSH_ARGS": f"-F {config} -o ControlMaster=auto -o ControlPersist=60s",

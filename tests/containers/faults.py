@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+LAB = "hmm-link"  # what the containers of Molecule's scenario link begin with
 STATUS = "/var/lib/pg_replication/main/seed/status.json"
 INTERVAL = 0.25
 AFTER_FETCH = {"verify", "unpack", "check", "place"}
@@ -56,14 +57,14 @@ class Report:
 def relay(*words: str) -> dict[str, Any]:
     """Tell the relay something; returns its state."""
     answer: dict[str, Any] = json.loads(
-        _docker("exec", "hmm-relay", "python3", "/relay/relay.py", *words)
+        _docker("exec", f"{LAB}-relay", "python3", "/relay/relay.py", *words)
     )
     return answer
 
 
 def progress(ship: str) -> dict[str, Any]:
     """What the ship's seed tells of itself; nothing while it has not begun or the ship is off."""
-    words = ["docker", "exec", f"hmm-{ship}", "cat", STATUS]
+    words = ["docker", "exec", f"{LAB}-{ship}", "cat", STATUS]
     shown = subprocess.run(words, check=False, capture_output=True, text=True)
     if shown.returncode != 0:
         return {}
@@ -78,9 +79,9 @@ def happen(ship: str, fault: Fault) -> None:
         time.sleep(fault.seconds)
         relay("heal")
     else:
-        _docker("kill", f"hmm-{ship}")
+        _docker("kill", f"{LAB}-{ship}")
         time.sleep(fault.seconds)
-        _docker("start", f"hmm-{ship}")
+        _docker("start", f"{LAB}-{ship}")
 
 
 def watch(ship: str, faults: Iterable[Fault], stop: Path) -> Report | None:

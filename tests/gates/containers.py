@@ -1,36 +1,47 @@
 # SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Molecule's scenarios on containers with systemd, one after another."""
+"""Molecule's scenarios on containers with systemd, two at a time: a scenario waits more than it works."""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
 
 from tests.containers import images
 from tests.containers.engine import engine
 from tests.gates.environments import environment
 from tests.gates.packages import need
-from tests.gates.paths import CHECKOUT, TREE
+from tests.gates.paths import CACHE, CHECKOUT, TREE
+from tests.gates.processes import GateError, adopt_orphans, beside, end_left_over
 
-SCENARIOS = ("bookworm", "trixie", "link")
+LANES = (("trixie",), ("bookworm", "link"))
 
 
 def molecule() -> str | None:
     need("ssh", "openssh-client")
-    times = []
+    here, there = LANES
+    command = [sys.executable, "-m", "tests.gates.containers", *there]
     with engine():
         images.build()
-        for scenario in SCENARIOS:
-            print(f"\n--- molecule: {scenario}", flush=True)
-            begin = time.monotonic()
-            try:
-                _run("test", scenario)
-            except BaseException:
-                _run("destroy", scenario)
-                raise
-            times.append(f"{scenario} {time.monotonic() - begin:.0f} s")
-    return ", ".join(times)
+        with beside(command, CHECKOUT, CACHE / "molecule.log") as other:
+            _test(here)
+            if other.show_to_its_end() != 0:
+                raise GateError(f"one of {' '.join(there)} failed")
+    return None
+
+
+def _test(scenarios: Sequence[str]) -> None:
+    for scenario in scenarios:
+        print(f"\n--- molecule: {scenario}", flush=True)
+        begin = time.monotonic()
+        try:
+            _run("test", scenario)
+        except BaseException:
+            _run("destroy", scenario)
+            raise
+        print(f"--- molecule: {scenario} passed in {time.monotonic() - begin:.0f} s", flush=True)
 
 
 def _run(command: str, scenario: str, *options: str) -> None:
@@ -46,3 +57,13 @@ def _run(command: str, scenario: str, *options: str) -> None:
             "PYTHONUNBUFFERED": "1",  # what is seen in a log is what happens
         },
     )
+
+
+if __name__ == "__main__":
+    adopt_orphans()
+    try:
+        _test(sys.argv[1:])
+    except GateError as failure:
+        sys.exit(str(failure))
+    finally:
+        end_left_over()
