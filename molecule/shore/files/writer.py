@@ -30,7 +30,7 @@ def write(path: str, first: int) -> None:
                     cursor.execute("INSERT INTO acknowledged VALUES (%s)", (number,))
                 noted.write(f"{time.time():.3f} {number}\n")
                 time.sleep(0.02)
-            except psycopg2.Error as error:  # noqa: PERF203 - each try is a commit of its own
+            except psycopg2.Error as error:
                 # Whether this row is there is unknown: nobody was told that it is.
                 sys.stderr.write(f"{str(error).strip()}\n")
                 connection = None
