@@ -5,7 +5,7 @@
 # `make test GATE=unit` runs one gate, `make test GATE="unit mypy"` those two.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench bench-link docs pins lab lab-images demo demo-clean clean
+.PHONY: help test lint bench bench-link bench-failover docs pins lab lab-images demo demo-clean clean
 
 gates = sh tests/gates/bootstrap.sh
 
@@ -29,6 +29,9 @@ bench: ## measure beside community.postgresql, 15 to 30 minutes; writes docs/ben
 
 bench-link: ## seed a ship over a link that cuts, beside plain pg_basebackup; half an hour
 	@$(gates) with python -m tests.bench.link
+
+bench-failover: ## switch a shore's primary off again and again, and see for how long nobody takes writes; an hour
+	@$(gates) with python -m tests.bench.failover
 
 docs: ## build the documentation site of the plugins
 	@$(gates) run docs

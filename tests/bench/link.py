@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import subprocess
 import tempfile
 import threading
@@ -23,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.scenario import Scenario
 from tests.containers import images
 from tests.containers.engine import engine
 from tests.containers.faults import LAB, Fault, happen, relay, watch
-from tests.gates.paths import CHECKOUT
 
+SCENARIO = Scenario("link")
 SHIP, SHORE = "algeciras", "198.18.5.10"
 LATENCY = 0.04  # seconds there and back, and as long a queue
 SHORT, LONG = 12, 70  # seconds of a cut; every fourth is long and outlasts wal_sender_timeout
@@ -114,11 +114,11 @@ def lab(megabytes: int) -> Iterator[None]:
     """Shore and ship, with that much data ashore."""
     images.build(["bookworm"])
     try:
-        _molecule("create", LAB_MEGABYTES=str(megabytes))
-        _molecule("prepare", LAB_MEGABYTES=str(megabytes))
+        SCENARIO.molecule("create", LAB_MEGABYTES=str(megabytes))
+        SCENARIO.molecule("prepare", LAB_MEGABYTES=str(megabytes))
         yield
     finally:
-        _molecule("destroy")
+        SCENARIO.molecule("destroy")
 
 
 def ours(link: Mapping[str, str], cuts: Sequence[Fault]) -> Row:
@@ -191,26 +191,7 @@ def _aboard(*words: str, user: str = "postgres") -> str:
 
 
 def _onboard(link: Mapping[str, str]) -> bool:
-    shared, scenario = (CHECKOUT / "molecule" / name / "inventory" for name in ("shared", "link"))
-    command = ["ansible-playbook", f"--inventory={shared}", f"--inventory={scenario}"]
-    command += ["--extra-vars", json.dumps({"ship_link": link}), "playbooks/ship_onboard.yml"]
-    config = CHECKOUT / ".cache" / "containers" / "link" / "ssh_config"
-    variables = {
-        "MOLECULE_PROJECT_DIRECTORY": str(CHECKOUT),
-        "ANSIBLE_SSH_ARGS": f"-F {config} -o ControlMaster=auto -o ControlPersist=60s",
-        "ANSIBLE_PIPELINING": "true",
-    }
-    ended = subprocess.run(command, check=False, cwd=CHECKOUT, env={**os.environ, **variables})
-    return ended.returncode == 0
-
-
-def _molecule(command: str, **variables: str) -> None:
-    subprocess.run(
-        ["molecule", command, "--scenario-name=link"],
-        check=True,
-        cwd=CHECKOUT,
-        env={**os.environ, "MOLECULE_COMMAND_BORDERS": "0", **variables},
-    )
+    return SCENARIO.playbook("ship_onboard.yml", "--extra-vars", json.dumps({"ship_link": link}))
 
 
 if __name__ == "__main__":
