@@ -43,11 +43,13 @@ _value:
   type: dict
 """
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils import _diagnosis
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis_rules import RULES
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._failover_report import failover
 
 
 def diagnose(case: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +62,10 @@ def diagnose(case: Mapping[str, Any]) -> dict[str, Any]:
         for end, host in clocks.items()
         if host["clock_offset"] is not None
     }
+    shore = known.pop("formation", None)
+    if shore:
+        state, problems = failover(shore["monitor"], shore["nodes"], time.time())
+        known["failover"] = {"state": state, "problems": problems}
     return _diagnosis.diagnose(_diagnosis.Case(**known), RULES)
 
 

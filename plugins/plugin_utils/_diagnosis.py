@@ -88,6 +88,7 @@ LAG = frozenset(
         "wal_directory_near_limit",
     }
 )
+FAILOVER = frozenset({"no_primary", "slot_not_kept", "failover_degraded"})
 # What follows where the ship does not get through to the shore at all.
 NOT_CONNECTED = frozenset(
     {"receiver_off", "link_too_slow", "table_not_copied", "subscription_disabled_by_error"}
@@ -133,6 +134,7 @@ class Case:
         most.
     :param errors: why "shore", "ship" or "probe" could not be looked at.
     :param inventory: what -i was given.
+    :param failover: of a shore of several nodes its "state" and "problems", see _failover_report; {} of one.
     :param wanted: what the inventory says: mode, role, slot, database, subscription, publication, tables, addresses,
         shore_addresses, shore_port, ships (the names of all of them on the shore).
     """
@@ -148,6 +150,7 @@ class Case:
     errors: Facts = field(default_factory=dict)
     clocks: Mapping[str, Sequence[float]] = field(default_factory=dict)
     inventory: str = ""
+    failover: Facts = field(default_factory=dict)
 
     # --- ends ---
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils import (
     _diagnosis_connection,
+    _diagnosis_failover,
     _diagnosis_lag,
     _diagnosis_logical,
     _diagnosis_standby,
@@ -16,6 +17,7 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils import (
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis import Rule
 
 RULES: tuple[Rule, ...] = (
+    *_diagnosis_failover.RULES,
     *_diagnosis_connection.RULES,
     *_diagnosis_standby.RULES,
     *_diagnosis_logical.RULES,

@@ -13,6 +13,7 @@ from ansible_collections.hmm.pg_replication.plugins.filter import diagnose as di
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis import (
     CONNECTION,
     CRITICAL,
+    FAILOVER,
     LAG,
     LOGICAL,
     STANDBY,
@@ -25,7 +26,7 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis impo
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._diagnosis_rules import RULES
 from tests.unit.diagnosis import NO_RECEIVER, PHYSICAL, known
 
-NAMED = CONNECTION | STANDBY | LOGICAL | LAG
+NAMED = CONNECTION | STANDBY | LOGICAL | LAG | FAILOVER
 
 
 def rule(cause: str, severity: str, *explains: str) -> Rule:
