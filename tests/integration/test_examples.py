@@ -19,12 +19,14 @@ from tests.lab.clients import find_clients, lacking
 from tests.lab.modules import MODULES
 from tests.lab.paths import CHECKOUT
 
-# Modules that are root's on a host with Debian's postgresql-common, or that need two hosts: Molecule runs them.
+# Modules that are root's on a host with Debian's postgresql-common, or that need two hosts or a monitor of
+# pg_auto_failover: Molecule runs them.
 ELSEWHERE = {
     "connection_probe",
     "diagnosis_facts",
     "follow_progress",
     "hba_blocks",
+    "pg_auto_failover_info",
     "preflight_facts",
     "schema_dump",
     "server_settings",
