@@ -20,7 +20,7 @@ FOLDER = "/root/pg_replication"
 WHEELS = "/root/wheels"
 AGAIN = "ansible-playbook -i inventories/sandbox playbooks/ship_onboard.yml"
 PORTS = (55431, 55432, 55433)
-SUITES = (Suite("bookworm", "3.11"), NEWEST)
+OLDER = Suite("bookworm", "3.11")
 
 # What using a machine leaves on it, the demo or not.
 TRACES = (
@@ -40,29 +40,52 @@ TRACES = (
     "/var/lib/dpkg/",
     "/var/log/",
 )
-# A cluster that the machine's user makes with the demo's PostgreSQL, and wants to keep.
-MAKE_MINE = 'pg_createcluster --start "$(ls /usr/lib/postgresql)" mine >/dev/null'
-SEE_MINE = "pg_lsclusters --no-header"
+# All that is shown, where the last command is make demo-clean.
+WHOLE = rf"""
+make demo >/tmp/output 2>&1 || touch /tmp/failed
+cat /tmp/output
+test ! -e /tmp/failed
+for port in {" ".join(map(str, PORTS))}; do
+    echo port $port: $(runuser -u postgres -- psql -p $port -XAt hmm_db -c "SELECT count(*)
+        FROM documents, document_chunks WHERE document_id = documents.id AND source LIKE 'demo://%'")
+done
+sed -n 's/^    [$] //p' /tmp/output | sed '$d' >/tmp/next
+test -s /tmp/next
+bash -eu -x /tmp/next 2>&1
+make demo-clean
+make demo-clean
+echo all was run
+"""
+# Where a cluster of the machine's user is made with the PostgreSQL of a demo that was killed meanwhile.
+KILLED = r"""
+make demo >/tmp/output 2>&1 &
+demo=$!
+until grep -s '^\[3/' /tmp/output; do kill -0 $demo; sleep 1; done
+kill $demo
+wait $demo || cat /tmp/output
+pg_createcluster --start "$(ls /usr/lib/postgresql)" mine >/dev/null
+make demo-clean
+pg_lsclusters --no-header | grep ' mine .* online '
+make demo-clean
+pg_lsclusters --no-header | grep ' mine .* online '
+"""
 
 
 def demo() -> str:
     if os.geteuid() != 0:
         raise GateError("the gate demo uses chroot, so it has to run as root")
-    return "; ".join(_on(suite) for suite in SUITES)
+    return f"{_whole(OLDER)}; {_killed(NEWEST)}"
 
 
-def _on(suite: Suite) -> str:
+def _whole(suite: Suite) -> str:
     with machine(suite) as fresh:
-        _bring(fresh, suite)
+        variables = _bring(fresh, suite)
         before = fresh.files(TRACES)
         packages = fresh.run("dpkg-query --show")
-        variables = {"PIP_FIND_LINKS": WHEELS, "PIP_NO_INDEX": "1"}
         # One run, since all processes end with it: the servers, too.
-        output = fresh.run(_script(keep=suite is NEWEST), FOLDER, variables)
+        output = fresh.run(WHOLE, FOLDER, variables)
         print(output, flush=True)
         _judge(output)
-        if suite is NEWEST:
-            return f"{suite.name}: a cluster of the user's was left alone"
         after = fresh.files(TRACES)
         left = [f"{path}: {after[path]}" for path in sorted(set(after) - set(before))]
         gone = [f"{path} is gone" for path in sorted(set(before) - set(after))]
@@ -78,8 +101,15 @@ def _on(suite: Suite) -> str:
         return f"{suite.name}: the machine is as it was"
 
 
-def _bring(fresh: Machine, suite: Suite) -> None:
-    """The checkout as git knows it, and the wheels, with the settings of pip that are this machine's."""
+def _killed(suite: Suite) -> str:
+    with machine(suite) as fresh:
+        variables = _bring(fresh, suite)
+        print(fresh.run(KILLED, FOLDER, variables), flush=True)
+        return f"{suite.name}: a demo was killed, and a cluster of the user's left alone"
+
+
+def _bring(fresh: Machine, suite: Suite) -> dict[str, str]:
+    """The checkout as git knows it, and the wheels; the settings of pip that lead to them."""
     target = fresh.root / FOLDER[1:]
     for name in tree.files():
         place = target / name
@@ -94,30 +124,7 @@ def _bring(fresh: Machine, suite: Suite) -> None:
         *("--implementation", "cp", "--platform", "manylinux2014_x86_64"),
     )
     shutil.copytree(wheels, fresh.root / WHEELS[1:])
-
-
-def _script(keep: bool) -> str:
-    count = "; ".join(
-        f"echo port {port}: $(runuser -u postgres -- psql -p {port} -XAt hmm_db"
-        ' -c "SELECT count(*) FROM documents, document_chunks'
-        " WHERE document_id = documents.id AND source LIKE 'demo://%'\")"
-        for port in PORTS
-    )
-    return "\n".join(
-        [
-            "make demo >/tmp/output 2>&1 || touch /tmp/failed; cat /tmp/output; test ! -e /tmp/failed",
-            count,
-            # The last command shown is make demo-clean.
-            "sed -n 's/^    [$] //p' /tmp/output | sed '$d' >/tmp/next",
-            "test -s /tmp/next",
-            "bash -eu -x /tmp/next 2>&1",
-            MAKE_MINE if keep else "",
-            "make demo-clean",
-            SEE_MINE if keep else "",
-            "make demo-clean",
-            "echo all was run",
-        ]
-    )
+    return {"PIP_FIND_LINKS": WHEELS, "PIP_NO_INDEX": "1"}
 
 
 def _judge(output: str) -> None:

@@ -83,12 +83,24 @@ def major(request: pytest.FixtureRequest) -> int:
     return request.param
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep one version's tests together where processes share the work."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep one version's tests together where processes share the work.
+
+    What is for some versions only says so: pytestmark = pytest.mark.majors(15, 17).
+    """
+    others = []
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec is not None and "major" in callspec.params:
-            item.add_marker(pytest.mark.xdist_group(f"pg{callspec.params['major']}"))
+        if callspec is None or "major" not in callspec.params:
+            continue
+        major = callspec.params["major"]
+        item.add_marker(pytest.mark.xdist_group(f"pg{major}"))
+        marker = item.get_closest_marker("majors")
+        if marker is not None and major not in marker.args:
+            others.append(item)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 @pytest.fixture

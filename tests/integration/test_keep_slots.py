@@ -20,6 +20,9 @@ from tests.gates.paths import CHECKOUT
 from tests.lab import Lab, Server, user
 from tests.lab.waiting import wait_until
 
+# Those that Debian's packages of pg_auto_failover are for.
+pytestmark = pytest.mark.majors(15, 17)
+
 FILES = CHECKOUT / "roles" / "pg_auto_failover" / "files"
 PASSWORD = "keeper's own"
 FIRST_WITH_FAILOVER_SLOTS = 17
