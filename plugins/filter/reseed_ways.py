@@ -28,7 +28,7 @@ options:
   method:
     description: The way to take, instead of the one that takes least.
     type: str
-    choices: [archive, aboard, incremental, rsync, pack, stream, copy]
+    choices: [archive, aboard, incremental, rsync, pack, stream, rewind, copy]
 author: HMM pg_replication contributors (@hmm-pg-replication)
 """
 
@@ -42,7 +42,8 @@ RETURN = r"""
 _value:
   description:
     - C(state) is V(sound), V(lost), V(diverged), or V(strange) where the data aboard are no copy of the shore's.
-    - C(ways) are the ways, each with C(way), C(bytes), C(possible) and the C(reason) where it is not.
+    - C(ways) are the ways, each with C(way), C(bytes), C(possible) and the C(reason) where it is not. C(bytes) is null
+      for V(rewind), which is only taken when it is asked for.
     - C(chosen) is the way to take; null where nothing has to be done, or nothing can be.
     - C(lines) is all of this for people.
   type: dict

@@ -25,6 +25,10 @@ from typing import Any
 from ansible_collections.hmm.pg_replication.plugins.module_utils._cluster import Cluster
 from ansible_collections.hmm.pg_replication.plugins.module_utils._connection import Session
 from ansible_collections.hmm.pg_replication.plugins.module_utils._conninfo import Conninfo, hide
+from ansible_collections.hmm.pg_replication.plugins.module_utils._control_file import (
+    data_end,
+    read_control,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._driver import sql
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
 from ansible_collections.hmm.pg_replication.plugins.module_utils._hba import block_at
@@ -78,7 +82,6 @@ SETTINGS = (
 _CONTROL = {
     "state": "Database cluster state",
     "system_identifier": "Database system identifier",
-    "timeline": "Latest checkpoint's TimeLineID",
     "redo_lsn": "Latest checkpoint's REDO location",
     "checkpoint_lsn": "Latest checkpoint location",
     "min_recovery_lsn": "Minimum recovery ending location",
@@ -108,6 +111,7 @@ class Request:
 def diagnosis_facts(cluster: Cluster, request: Request) -> dict[str, Any]:
     """Everything of this end."""
     running = cluster.running()
+    control = read_control(cluster.version, cluster.data_directory)
     facts: dict[str, Any] = {
         "host": _host(request.controller_epoch),
         "cluster": {
@@ -120,7 +124,7 @@ def diagnosis_facts(cluster: Cluster, request: Request) -> dict[str, Any]:
             "status": running.status if running else "down",
             "port": int(running.port) if running and running.port.isdigit() else None,
         },
-        "control": _control(cluster),
+        "control": _shown(control),
         "standby_signal": (cluster.data_directory / "standby.signal").exists(),
         "disks": _disks(cluster),
         "server": None,
@@ -137,6 +141,8 @@ def diagnosis_facts(cluster: Cluster, request: Request) -> dict[str, Any]:
                 secrets, now = reader.secrets, reader.log_time
         except ReplicationError as exc:
             facts["server_error"] = exc.message
+    received = facts["server"] and facts["server"]["lag"]["server"]["position"]
+    facts["control"]["timeline"] = data_end(control, cluster.data_directory, received)[1]
     if facts["server"] is None:
         settings, secrets = _settings_in_files(cluster)
         facts["settings_in_files"] = settings
@@ -190,29 +196,11 @@ def _disks(cluster: Cluster) -> list[dict[str, Any]]:
     return found
 
 
-def _control(cluster: Cluster) -> dict[str, Any]:
-    program = Path("/usr/lib/postgresql", cluster.version, "bin", "pg_controldata")
-    try:
-        told = subprocess.run(
-            [program, "-D", cluster.data_directory],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env={**os.environ, "LC_ALL": "C"},
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    lines = {
-        name: value.strip()
-        for name, _colon, value in (line.partition(":") for line in told.splitlines())
+def _shown(control: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        key: control[label] for key, label in _CONTROL.items() if label in control
     }
-    found: dict[str, Any] = {key: lines[label] for key, label in _CONTROL.items() if label in lines}
-    figures = {
-        key: int(value)
-        for key, value in found.items()
-        if key == "timeline" or key.startswith("max_")
-    }
+    figures = {key: int(value) for key, value in found.items() if key.startswith("max_")}
     return {**found, **figures}
 
 

@@ -172,7 +172,7 @@ ansible_facts:
               type: str
               sample: in archive recovery
             timeline:
-              description: The timeline of the data.
+              description: The timeline of the data, where they end.
               type: int
               sample: 1
             redo_lsn:
@@ -180,7 +180,7 @@ ansible_facts:
               type: str
               sample: 0/3000028
             end_lsn:
-              description: The furthest position that the control file tells of.
+              description: The furthest position that the control file, or a running standby, tells of.
               type: str
               sample: 0/3000138
         packs:
@@ -219,8 +219,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.hmm.pg_replication.plugins.module_utils._control_file import (
+    data_end,
+    read_control,
+)
 from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import ReplicationError
-from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn, TableName
+from ansible_collections.hmm.pg_replication.plugins.module_utils._names import TableName
 from ansible_collections.hmm.pg_replication.plugins.module_utils._publication import (
     TableRequest,
     table_requests,
@@ -228,7 +232,6 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._publication im
 from ansible_collections.hmm.pg_replication.plugins.module_utils._replica_identity import RELATIONS
 
 _MARKER = "pg_replication_seed.json"
-_ENDS = ("Latest checkpoint location", "Minimum recovery ending location")
 # Of the role logical_subscriber: what the making of a subscriber began with, and held while it is under way.
 _CONVERSION = "pg_replication_conversion.json"
 _CONVERSION_LOCK = "/var/lib/pg_replication/{}/conversion.lock"
@@ -239,6 +242,7 @@ _SERVER_QUERY = """
 SELECT json_build_object(
   'version', current_setting('server_version_num')::int,
   'in_recovery', pg_is_in_recovery(),
+  'received_lsn', greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
   'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
   'settings', (SELECT json_object_agg(name, setting)
     FROM pg_settings WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots',
@@ -395,7 +399,12 @@ def _preflight(
         "unreachable": _unreachable(params["connect_to"], params["connect_timeout"]),
         "installed": (programs / "postgres").exists(),
         "cluster": cluster,
-        "data": _data(directory, programs, Path(_CONVERSION_LOCK.format(cluster_name))),
+        "data": _data(
+            directory,
+            version,
+            Path(_CONVERSION_LOCK.format(cluster_name)),
+            (server or {}).get("received_lsn"),
+        ),
         "packs": _packs(params["pack_directories"]),
         "job": _job(params["pack_directories"]),
         "server": server,
@@ -446,8 +455,8 @@ def _refusal(target: Mapping[str, Any], timeout: int) -> str:
     return ""
 
 
-def _data(directory: Path, programs: Path, lock: Path) -> dict[str, Any]:
-    control = _control(directory, programs)
+def _data(directory: Path, version: str, lock: Path, received: str | None = None) -> dict[str, Any]:
+    control = read_control(version, directory)
     identifier = control.get("Database system identifier")
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         kind = "absent"
@@ -459,16 +468,16 @@ def _data(directory: Path, programs: Path, lock: Path) -> dict[str, Any]:
         kind = "server"
     else:
         kind = "foreign"
-    ends = [control[name] for name in _ENDS if name in control]
+    end, timeline = data_end(control, directory, received)
     return {
         "kind": kind,
         "directory": str(directory),
         "system_identifier": identifier,
         "seed": _read_json(directory / _MARKER).get("name"),
         "state": control.get("Database cluster state"),
-        "timeline": int(control.get("Latest checkpoint's TimeLineID", 0)) or None,
+        "timeline": timeline,
         "redo_lsn": control.get("Latest checkpoint's REDO location"),
-        "end_lsn": max(ends, key=lambda end: Lsn.parse("end", end), default=None),
+        "end_lsn": None if end is None else str(end),
     }
 
 
@@ -523,23 +532,6 @@ def _is_held(lock: Path) -> bool:
     except BlockingIOError:
         return True
     return False
-
-
-def _control(directory: Path, programs: Path) -> dict[str, str]:
-    program = programs / "pg_controldata"
-    if not program.exists() or not (directory / "global" / "pg_control").exists():
-        return {}
-    answer = subprocess.run(
-        [program, "-D", directory],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LC_ALL": "C"},
-    ).stdout
-    return {
-        name: value.strip()
-        for name, _colon, value in (line.partition(":") for line in answer.splitlines())
-    }
 
 
 def _server(

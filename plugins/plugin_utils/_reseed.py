@@ -20,7 +20,7 @@ from ansible_collections.hmm.pg_replication.plugins.plugin_utils._progress impor
 Facts = Mapping[str, Any]
 
 METHODS = {
-    "physical": ("archive", "aboard", "incremental", "rsync", "pack", "stream"),
+    "physical": ("archive", "aboard", "incremental", "rsync", "pack", "stream", "rewind"),
     "logical": ("copy",),
 }
 FULL = ("pack", "stream", "copy")  # the first two for physical ships
@@ -46,13 +46,13 @@ class ReseedError(ValueError):
 class Way:
     """One way.
 
-    :param bytes: over the link, as far as that can be known before.
+    :param bytes: over the link, as far as that can be known before; None: not at all, so that it has to be asked for.
     :param reason: why it is not possible; empty where it is.
     :param pack: the pack aboard that it begins with.
     """
 
     way: str
-    bytes: int = 0
+    bytes: int | None = 0
     reason: str = ""
     pack: Facts | None = None
 
@@ -116,7 +116,8 @@ def _cheapest(ship: Facts, ways: Iterable[Way]) -> Way | None:
     for way in possible:
         if way.way == begun.get("way"):
             return way
-    return min(possible, key=lambda way: way.bytes, default=None)
+    known = [(way.bytes, way) for way in possible if way.bytes is not None]
+    return min(known, key=lambda pair: pair[0])[1] if known else None
 
 
 def _seed_name(ship: Facts, chosen: Way) -> str:
@@ -208,6 +209,7 @@ def _ways(ship: Facts, sources: Facts, state: str, full: str) -> Iterator[Way]:
         _incremental(ship, packs, sources),
         _rsync(ship, state, end, sources),
         Way(full, _full_bytes(ship, sources)),
+        _rewind(ship, state, sources),
     ):
         yield _with_room(way, ship, sources)
 
@@ -269,6 +271,14 @@ def _rsync(ship: Facts, state: str, end: Facts | None, sources: Facts) -> Way:
     return Way("rsync", round(differing + data * _CHECKSUMS) + _LEAST)
 
 
+def _rewind(ship: Facts, state: str, sources: Facts) -> Way:
+    """Its own dry run tells what differs, on a server that is stopped for it."""
+    slot = sources["slots"].get(ship["slot"])
+    if state == "lost" or slot is None or slot["wal_status"] == "lost":
+        return Way("rewind", None, "WAL that it needs was removed, which no rewind brings back")
+    return Way("rewind", None)
+
+
 def _logical_ways(sources: Facts) -> Iterator[Way]:
     yield Way("copy", sources["data_bytes"])
 
@@ -290,14 +300,15 @@ def _full_bytes(ship: Facts, sources: Facts) -> int:
 
 def _with_room(way: Way, ship: Facts, sources: Facts) -> Way:
     """The way, or why there is no room for it aboard: the old data stay until the new are complete."""
-    data = sources["data_bytes"]
+    data, sent = sources["data_bytes"], way.bytes or 0
     needed = {
         "archive": 0,
         "aboard": data,
-        "incremental": 2 * data + 2 * way.bytes,
+        "incremental": 2 * data + 2 * sent,
         "rsync": data,
-        "pack": data + way.bytes,
+        "pack": data + sent,
         "stream": data,
+        "rewind": 0,
     }[way.way]
     free = ship["preflight"]["free_bytes"]
     if not way.possible or free >= needed:
@@ -315,6 +326,7 @@ _ABOUT = {
     "rsync": "rsync: what differs of an unpacked pack",
     "pack": "a new pack, all of it",
     "stream": "pg_basebackup, all of it",
+    "rewind": "pg_rewind: what differs, and all of the shore's pg_wal, in one go",
     "copy": "the tables, copied anew",
 }
 
@@ -325,6 +337,11 @@ def _lines(
     yield f"{name}: {state}; {why}"
     if state in ("lost", "diverged") or chosen is not None:
         for way in ways:
-            told = f"about {size(way.bytes)}" if way.possible else f"not possible: {way.reason}"
+            if way.bytes is not None:
+                told = f"about {size(way.bytes)}" if way.possible else f"not possible: {way.reason}"
+            elif way.possible:
+                told = "only when asked for"
+            else:
+                continue
             mark = "->" if way is chosen else "  "
             yield f"{mark} {way.way}: {_ABOUT[way.way]}; {told}."

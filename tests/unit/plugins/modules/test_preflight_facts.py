@@ -21,7 +21,7 @@ CONVERSION = "pg_replication_conversion.json"
 @pytest.fixture(autouse=True)
 def _control(monkeypatch: pytest.MonkeyPatch) -> None:
     control = {"Database system identifier": NOW}
-    monkeypatch.setattr(preflight_facts, "_control", lambda *_places: control)
+    monkeypatch.setattr(preflight_facts, "read_control", lambda *_places: control)
 
 
 def kind(folder: Path, files: dict[str, str], lock: Path | None = None) -> str:
@@ -29,7 +29,7 @@ def kind(folder: Path, files: dict[str, str], lock: Path | None = None) -> str:
     data.mkdir()
     for name, content in files.items():
         (data / name).write_text(content)
-    found = preflight_facts._data(data, folder, lock or folder / "lock")
+    found = preflight_facts._data(data, "17", lock or folder / "lock")
     assert found["system_identifier"] == NOW
     return str(found["kind"])
 
@@ -59,7 +59,7 @@ def test_the_files_tell_what_it_is(tmp_path: Path, files: dict[str, str], expect
 
 
 def test_nothing_is_absent(tmp_path: Path) -> None:
-    found = preflight_facts._data(tmp_path / "none", tmp_path, tmp_path / "lock")
+    found = preflight_facts._data(tmp_path / "none", "17", tmp_path / "lock")
     assert found["kind"] == "absent"
 
 

@@ -229,3 +229,21 @@ def test_a_logical_ship_that_is_a_standby_yet_is_none_of_its_affairs(
     assert ("no subscriber has been made of its standby" in " ".join(judged["lines"])) == (
         chosen is None
     )
+
+
+def test_a_rewind_is_only_taken_when_asked_for() -> None:
+    sound = {"wal_status": "extended", "restart_lsn": END}
+    parted = ship(data={"end_lsn": "1/0"})
+    there = {END: since(), "1/0": since(ahead=True), PACKED: since()}
+    judged = judge(parted, shore(slot=sound, positions=there))
+    assert (judged["state"], way(judged)) == ("diverged", "rsync")
+    assert [line for line in judged["lines"] if "rewind" in line] == [
+        "   rewind: pg_rewind: what differs, and all of the shore's pg_wal, in one go; only when asked for."
+    ]
+    asked = judge(parted, shore(slot=sound, positions=there), "rewind")
+    assert way(asked) == "rewind"
+    assert not asked["chosen"]["full"]
+    # What a running ship's control file tells lags behind, so that nothing may seem to be wrong with it.
+    assert way(judge(ship(), shore(slot=sound), "rewind")) == "rewind"
+    with pytest.raises(ReseedError, match="oslo: ship_reseed_method rewind is not possible: WAL"):
+        judge(parted, shore(positions=there), "rewind")
