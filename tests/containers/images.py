@@ -35,6 +35,8 @@ INSTALLED = (
     "systemd",
     "systemd-sysv",
 )
+# What a machine has besides: with sudo, Ansible can spare most of its journeys (pipelining), and with su it cannot.
+BESIDES: dict[str, tuple[str, ...]] = {"trixie": ("sudo",)}
 DOWNLOADED = (
     "acl",
     "nftables",
@@ -73,7 +75,8 @@ def _build(suite: str, recipe: str) -> None:
             0, f'cp {CERTIFICATES}/* "$1{CERTIFICATES}/"; chroot "$1" update-ca-certificates'
         )
     bootstrap = [
-        *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(INSTALLED)}"),
+        *("mmdebstrap", "--quiet", "--variant=minbase"),
+        f"--include={','.join(_installed(suite))}",
         *("--skip=cleanup/apt/cache", "--skip=cleanup/apt/lists"),
         *(f"--aptopt={line}" for line in _apt_settings()),
         *("--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io"),
@@ -92,6 +95,10 @@ def _build(suite: str, recipe: str) -> None:
     if making.returncode != 0:
         run(["docker", "image", "rm", f"{NAME}:{suite}"])
         raise subprocess.CalledProcessError(making.returncode, "mmdebstrap")
+
+
+def _installed(suite: str) -> tuple[str, ...]:
+    return INSTALLED + BESIDES.get(suite, ())
 
 
 def _hooks(suite: str) -> list[str]:
@@ -113,7 +120,7 @@ def _hooks(suite: str) -> list[str]:
 def _recipe(suite: str) -> str:
     """What an image is made by, so that a change makes it anew."""
     files = [path.read_text() for path in sorted(ETC.rglob("*")) if path.is_file()]
-    recipe = [suite, *INSTALLED, *_hooks(suite), *files]
+    recipe = [suite, *_installed(suite), *_hooks(suite), *files]
     return hashlib.sha256("\n".join(recipe).encode()).hexdigest()
 
 
