@@ -183,6 +183,10 @@ ansible_facts:
               description: The furthest position that the control file, or a running standby, tells of.
               type: str
               sample: 0/3000138
+            rewindable:
+              description: Whether pg_rewind could tell what changed, by data checksums or wal_log_hints.
+              type: bool
+              sample: false
         packs:
           description: The whole packs in O(pack_directories), oldest first, each as M(hmm.pg_replication.base_backup)
             describes it.
@@ -478,6 +482,8 @@ def _data(directory: Path, version: str, lock: Path, received: str | None = None
         "timeline": timeline,
         "redo_lsn": control.get("Latest checkpoint's REDO location"),
         "end_lsn": None if end is None else str(end),
+        "rewindable": control.get("Data page checksum version", "0") != "0"
+        or control.get("wal_log_hints setting") == "on",
     }
 
 

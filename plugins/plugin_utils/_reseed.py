@@ -276,6 +276,8 @@ def _rewind(ship: Facts, state: str, sources: Facts) -> Way:
     slot = sources["slots"].get(ship["slot"])
     if state == "lost" or slot is None or slot["wal_status"] == "lost":
         return Way("rewind", None, "WAL that it needs was removed, which no rewind brings back")
+    if not ship["preflight"]["data"]["rewindable"]:
+        return Way("rewind", None, "its data have neither checksums nor wal_log_hints")
     return Way("rewind", None)
 
 

@@ -35,6 +35,7 @@ DATA = {
     "timeline": 1,
     "redo_lsn": "0/9000028",
     "end_lsn": END,
+    "rewindable": True,
 }
 
 
@@ -247,3 +248,6 @@ def test_a_rewind_is_only_taken_when_asked_for() -> None:
     assert way(judge(ship(), shore(slot=sound), "rewind")) == "rewind"
     with pytest.raises(ReseedError, match="oslo: ship_reseed_method rewind is not possible: WAL"):
         judge(parted, shore(positions=there), "rewind")
+    plain = ship(data={"rewindable": False})
+    with pytest.raises(ReseedError, match="its data have neither checksums nor wal_log_hints"):
+        judge(plain, shore(slot=sound), "rewind")
