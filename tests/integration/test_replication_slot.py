@@ -471,9 +471,15 @@ def test_a_consumer_that_takes_its_time_to_end(
     done(name=["a", "idle"], **login)
     with Consumer(database, "a") as consumer:
         os.kill(consumer.pid, signal.SIGSTOP)
-        awakening = threading.Timer(0.3, os.kill, (consumer.pid, signal.SIGCONT))
-        awakening.start()
         seen = len(database.server.log_text())
+        refusal = f"is active for PID {consumer.pid}"
+
+        def awaken_when_refused() -> None:
+            wait_until(lambda: refusal in database.server.log_text()[seen:], "it is refused")
+            os.kill(consumer.pid, signal.SIGCONT)
+
+        awakening = threading.Thread(target=awaken_when_refused)
+        awakening.start()
         assert done(name=["a", "idle"], state="absent", force=True, **login).changed
         awakening.join()
         assert sum("pg_drop" in told for told in statements(database.server, seen)) > 1
