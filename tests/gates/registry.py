@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every gate, quick to slow."""
+"""Every gate, quick to slow, and at the end what uses more than one processor."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ GATES = (
     Gate("build", "the tarball holds the collection and nothing else", packaging.build),
     Gate("importer", "Galaxy would take the tarball", packaging.importer),
     Gate("sanity", "ansible-test sanity, nothing ignored", sanity.sanity),
-    Gate("integration", "real servers, every version", python_tests.integration, True),
     Gate("cores", "the targets, with each older ansible-core supported", targets.cores, True),
     Gate(
         "pythons", "the targets, on hosts with the oldest and newest Python", targets.pythons, True
     ),
     Gate("demo", "make demo on fresh machines, and nothing is left of it", demo.demo, True),
+    Gate("integration", "real servers, every version", python_tests.integration, True),
     Gate(
         "molecule", "ships onboarded, in containers with systemd", containers.molecule, True, True
     ),
