@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn
+from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn, segment_name
 
 _CHECKPOINT = ("Latest checkpoint location", "Latest checkpoint's TimeLineID")
 # 0/0 and 0 on a primary.
@@ -74,9 +74,7 @@ def _timelines(wal: Path, end: Lsn, size: int) -> list[int]:
     """Those that have a file with the byte before this position."""
     if not size:
         return []
-    per_log = 2**32 // size
-    number = (end - 1) // size
-    name = f"{number // per_log:08X}{number % per_log:08X}"
+    name = segment_name((end - 1) // size, size)
     try:
         return [
             int(file.name[:8], 16)

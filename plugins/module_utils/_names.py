@@ -81,6 +81,12 @@ class Lsn(int):
         return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
 
 
+def segment_name(number: int, segment_bytes: int) -> str:
+    """A WAL file's name behind its timeline (PostgreSQL: WAL Internals)."""
+    per_log = (1 << 32) // segment_bytes
+    return f"{number // per_log:08X}{number % per_log:08X}"
+
+
 class TableName(NamedTuple):
     """A table as a task names it; schema None: wherever the search_path finds it."""
 

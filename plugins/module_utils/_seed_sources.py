@@ -23,7 +23,7 @@ from ansible_collections.hmm.pg_replication.plugins.module_utils._errors import 
     ReplicationError,
     fail_with_all,
 )
-from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn
+from ansible_collections.hmm.pg_replication.plugins.module_utils._names import Lsn, segment_name
 from ansible_collections.hmm.pg_replication.plugins.module_utils._pack import INCREMENTAL
 from ansible_collections.hmm.pg_replication.plugins.module_utils._pack_make import (
     read_folder,
@@ -81,13 +81,12 @@ class Wal:
     def names_from(self, position: Lsn) -> Iterable[str]:
         """The files that hold the WAL from a position on, as the primary's own history has them."""
         last = self.current // self.segment_bytes
-        per_log = (1 << 32) // self.segment_bytes
         for number in range(position // self.segment_bytes, last + 1):
             timeline = next(
                 (old for old, end in self.history if number < end // self.segment_bytes),
                 self.timeline,
             )
-            yield f"{timeline:08X}{number // per_log:08X}{number % per_log:08X}"
+            yield f"{timeline:08X}{segment_name(number, self.segment_bytes)}"
 
     def from_position(self, position: Lsn) -> dict[str, Any]:
         """Whether the WAL from there on is still to be had, and how many bytes it is on a link."""
