@@ -32,11 +32,10 @@ INSTALLED = (
     "openssh-server",
     "procps",
     "python3",
+    "sudo",
     "systemd",
     "systemd-sysv",
 )
-# What a machine has besides: with sudo, Ansible can spare most of its journeys (pipelining), and with su it cannot.
-BESIDES: dict[str, tuple[str, ...]] = {"trixie": ("sudo",)}
 DOWNLOADED = (
     "acl",
     "nftables",
@@ -54,6 +53,7 @@ DOWNLOADED = (
 # Of apt's settings, those about how to reach a mirror and whether to believe it.
 APT_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Check-")
 ETC = Path(__file__).with_name("etc")
+PYTHON = Path(__file__).with_name("usercustomize.py")
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 
 
@@ -76,7 +76,7 @@ def _build(suite: str, recipe: str) -> None:
         )
     bootstrap = [
         *("mmdebstrap", "--quiet", "--variant=minbase"),
-        f"--include={','.join(_installed(suite))}",
+        f"--include={','.join(INSTALLED)}",
         *("--skip=cleanup/apt/cache", "--skip=cleanup/apt/lists"),
         *(f"--aptopt={line}" for line in _apt_settings()),
         *("--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io"),
@@ -97,10 +97,6 @@ def _build(suite: str, recipe: str) -> None:
         raise subprocess.CalledProcessError(making.returncode, "mmdebstrap")
 
 
-def _installed(suite: str) -> tuple[str, ...]:
-    return INSTALLED + BESIDES.get(suite, ())
-
-
 def _hooks(suite: str) -> list[str]:
     """What is done to a bootstrapped root; $1 is where it lies."""
     downloaded = " ".join(DOWNLOADED).format(version=SUITES[suite])
@@ -112,6 +108,8 @@ def _hooks(suite: str) -> list[str]:
         ': > "$1/etc/machine-id"',
         'install -d -m 0700 "$1/root/.ssh"',
         'chroot "$1" systemctl --quiet enable lab-route.service',
+        f'cp {PYTHON} "$1/usr/lib/python3/dist-packages/"',
+        'install -d -m 1777 "$1/var/cache/lab-python"',
         # Nothing may restart or hold the package database while a role is at work.
         'chroot "$1" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer',
     ]
@@ -119,8 +117,8 @@ def _hooks(suite: str) -> list[str]:
 
 def _recipe(suite: str) -> str:
     """What an image is made by, so that a change makes it anew."""
-    files = [path.read_text() for path in sorted(ETC.rglob("*")) if path.is_file()]
-    recipe = [suite, *_installed(suite), *_hooks(suite), *files]
+    files = [path.read_text() for path in [*sorted(ETC.rglob("*")), PYTHON] if path.is_file()]
+    recipe = [suite, *INSTALLED, *_hooks(suite), *files]
     return hashlib.sha256("\n".join(recipe).encode()).hexdigest()
 
 
