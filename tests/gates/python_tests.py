@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.gates.environments import environment
-from tests.gates.packages import need
+from tests.gates.packages import need, need_file
 from tests.gates.paths import CHECKOUT
 
 
@@ -28,6 +28,8 @@ def integration() -> str | None:
     need("pg_basebackup", "postgresql-client")  # the lab's servers come without
     _need_debian_server()
     need("zstd", "zstd")
+    # For programs that run on a host, by its own Python.
+    need_file("/usr/lib/python3/dist-packages/psycopg2", "python3-psycopg2")
     environment("main").run("python", "-m", "tests.lab", "fetch", folder=CHECKOUT)
     # Two at a time, each with servers of its own: one version's tests stay together.
     return _pytest("tests/integration", "--numprocesses=2", "--dist=loadgroup")
