@@ -5,7 +5,7 @@
 # `make test GATE=unit` runs one gate, `make test GATE="unit mypy"` those two.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench bench-link bench-failover docs pins lab lab-images demo demo-clean clean
+.PHONY: help test lint scenario bench bench-link bench-failover docs pins lab lab-images demo demo-clean clean
 
 gates = sh tests/gates/bootstrap.sh
 
@@ -23,6 +23,9 @@ test: ## run every gate, quick to slow; GATE=name runs one
 
 lint: ## run the gates that need no server
 	@$(gates) run --lint
+
+scenario: ## run a scenario of molecule/ from its beginning to its end; SCENARIO=shore
+	@$(gates) with python -m tests.gates.containers $(SCENARIO)
 
 bench: ## measure beside community.postgresql, 15 to 30 minutes; writes docs/benchmarks.md
 	@$(gates) with python -m tests.bench

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 HMM pg_replication contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Molecule's scenarios on containers with systemd, two at a time: a scenario waits more than it works."""
+"""Molecule's scenarios on containers with systemd, two at a time: a scenario waits more than it works.
+
+python -m tests.gates.containers SCENARIO ... runs these, one after another.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,9 @@ def _run(command: str, scenario: str, *options: str) -> None:
 if __name__ == "__main__":
     adopt_orphans()
     try:
-        _test(sys.argv[1:])
+        with engine():
+            images.build()
+            _test(sys.argv[1:])
     except GateError as failure:
         sys.exit(str(failure))
     finally:
