@@ -69,7 +69,11 @@ def _build(suite: str, recipe: str) -> None:
     print(f"making the image {NAME}:{suite}", flush=True)
     need("mmdebstrap", "mmdebstrap")
     address = mirror()
-    hooks = [f'cp -r {ETC}/. "$1/etc/"', *_hooks(suite)]
+    hooks = [
+        f'cp -r {ETC}/. "$1/etc/"',
+        f'cp {PYTHON} "$1/usr/lib/python3/dist-packages/"',
+        *_hooks(suite),
+    ]
     if address.startswith("https:") and CERTIFICATES.is_dir():
         hooks.insert(
             0, f'cp {CERTIFICATES}/* "$1{CERTIFICATES}/"; chroot "$1" update-ca-certificates'
@@ -108,7 +112,6 @@ def _hooks(suite: str) -> list[str]:
         ': > "$1/etc/machine-id"',
         'install -d -m 0700 "$1/root/.ssh"',
         'chroot "$1" systemctl --quiet enable lab-route.service',
-        f'cp {PYTHON} "$1/usr/lib/python3/dist-packages/"',
         'install -d -m 1777 "$1/var/cache/lab-python"',
         # Nothing may restart or hold the package database while a role is at work.
         'chroot "$1" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer',

@@ -8,9 +8,10 @@ python -m tests.gates.containers SCENARIO ... runs these, one after another.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tests.containers import images
 from tests.containers.engine import engine
@@ -22,16 +23,22 @@ from tests.gates.processes import GateError, adopt_orphans, beside, end_left_ove
 LANES = (("trixie",), ("shore_bookworm", "link"))
 
 
-def molecule() -> str | None:
+@contextlib.contextmanager
+def lab() -> Iterator[None]:
+    """What every scenario needs of this machine."""
     need("ssh", "openssh-client")
-    here, there = LANES
-    command = [sys.executable, "-m", "tests.gates.containers", *there]
     with engine():
         images.build()
-        with beside(command, CHECKOUT, CACHE / "molecule.log") as other:
-            _test(here)
-            if other.show_to_its_end() != 0:
-                raise GateError(f"one of {' '.join(there)} failed")
+        yield
+
+
+def molecule() -> str | None:
+    here, there = LANES
+    command = [sys.executable, "-m", "tests.gates.containers", *there]
+    with lab(), beside(command, CHECKOUT, CACHE / "molecule.log") as other:
+        _test(here)
+        if other.show_to_its_end() != 0:
+            raise GateError(f"one of {' '.join(there)} failed")
     return None
 
 
@@ -65,8 +72,7 @@ def _run(command: str, scenario: str, *options: str) -> None:
 if __name__ == "__main__":
     adopt_orphans()
     try:
-        with engine():
-            images.build()
+        with lab():
             _test(sys.argv[1:])
     except GateError as failure:
         sys.exit(str(failure))

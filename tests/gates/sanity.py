@@ -28,9 +28,6 @@ def sanity() -> None:
     _bring_pip(main)
     _bring_pip_settings(main)
     copy = tree.copy(CACHE / "sanity", main)
-    # What is no part of the collection, ruff and mypy look at.
-    for folder in ("molecule", "tests"):
-        shutil.rmtree(copy / folder)
     # Without a repository of its own, ansible-test asks the checkout's, where .cache/ is ignored.
     run(["git", "init", "--quiet"], folder=copy)
     output = main.run(
