@@ -20,7 +20,7 @@ from tests.gates.packages import need
 from tests.gates.paths import CACHE, CHECKOUT, TREE
 from tests.gates.processes import GateError, adopt_orphans, beside, end_left_over
 
-LANES = (("trixie",), ("shore_bookworm", "link"))
+LANES = (("trixie", "shore"), ("shore_bookworm", "link"))
 
 
 @contextlib.contextmanager
@@ -72,8 +72,11 @@ def _run(command: str, scenario: str, *options: str) -> None:
 if __name__ == "__main__":
     adopt_orphans()
     try:
+        _, *scenarios = sys.argv
+        if not scenarios:
+            raise GateError("name a folder of molecule/, as in make scenario SCENARIO=reseed")
         with lab():
-            _test(sys.argv[1:])
+            _test(scenarios)
     except GateError as failure:
         sys.exit(str(failure))
     finally:
