@@ -330,6 +330,7 @@ class Keeper:
             "drop": "dropped",
             "advance": "moved",
             "push": "freed of its connection",
+            "snapshot": "helped to be synchronized to the standby",
         }[action.kind]
         self.problems.append(
             Problem(CRITICAL, f"slot {action.slot}", f"It could not be {does}: {why}")
@@ -375,6 +376,9 @@ class Keeper:
             " WHERE slot_name = %s AND active_pid = %s",
             (action.slot, action.pid),
         )
+
+    def _snapshot(self, cursor: Any, _action: Action) -> None:
+        cursor.execute("SELECT pg_log_standby_snapshot()")
 
     # Files of settings
 

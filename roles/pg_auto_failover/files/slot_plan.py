@@ -263,7 +263,7 @@ class Problem:
 class Action:
     """One thing to do.
 
-    :param kind: create, drop, advance, push.
+    :param kind: create, drop, advance, push, snapshot.
     :param told: a sentence for the journal; empty: it is done every few seconds.
     :param forced: whoever uses the slot is cut off.
     """
@@ -324,6 +324,7 @@ class Planner:
         if self.here.primary:
             self._gate()
             self._push()
+            self._snapshot()
         self._remember_here()
         return self.plan
 
@@ -693,6 +694,18 @@ class Planner:
             f" back here, it is left alone for {rest:.0f} s.",
             pid=sender.pid,
         )
+
+    def _snapshot(self) -> None:
+        """Help a standby that has begun to synchronize a slot to be done with it.
+
+        It is when the ship's slot here has moved on, by the running transactions that a server logs
+        now and then while somebody writes (chapter "Replication Slot Synchronization").
+        """
+        for ship in self.wanted.ships:
+            begun = (look.slots.get(ship.slot) for look in self.others if not look.primary)
+            if any(slot is not None and slot.synced and slot.temporary for slot in begun):
+                self._act("snapshot", ship.slot)
+                return
 
     def _remember_here(self) -> None:
         made = {action.slot for action in self.plan.actions if action.kind == "create"}

@@ -453,6 +453,15 @@ def test_a_slot_that_is_not_synchronized_yet_is_told(slots: tuple[Any, ...]) -> 
     assert wrong(Watch(LOGICAL).look(ready, primary)) == []
 
 
+def test_a_standby_that_has_begun_to_synchronize_a_slot_is_helped() -> None:
+    primary = node("a", logical(failover=True), primary=True)
+    begun = node("b", logical(failover=True, synced=True, temporary=True))
+    assert done(Watch(LOGICAL).look(primary, begun)) == [("snapshot", "ship_oslo")]
+    ready = node("b", logical(failover=True, synced=True))
+    for here, other in ((primary, ready), (primary, node("b")), (begun, primary)):
+        assert done(Watch(LOGICAL).look(here, other)) == []
+
+
 # --- the gate ------------------------------------------------------------------------------------
 
 
