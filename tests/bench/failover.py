@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,23 +34,28 @@ def main() -> None:
     parser.add_argument("--scenario", choices=["shore", "shore_bookworm"], default="shore")
     chosen = parser.parse_args()
     scenario = Scenario(chosen.scenario)
-    rows = []
+    noted = scenario.directory / "failovers.jsonl"
+    noted.unlink(missing_ok=True)
+    stopped = None
     with engine():
         images.build()
         try:
             scenario.molecule("create")
-            scenario.molecule("prepare")
             for timings in TIMINGS:
                 scenario.molecule("converge", LAB_TIMINGS=timings)
                 for _kill in range(chosen.kills):
                     scenario.molecule("side-effect", LAB_TIMINGS=timings)
-            told = (scenario.directory / "failovers.jsonl").read_text().splitlines()
-            rows = [json.loads(line) for line in told]
+        except subprocess.CalledProcessError as failure:
+            stopped = f"Stopped where {' '.join(failure.cmd)} failed: see above."
         finally:
             scenario.molecule("destroy")
+    rows = [json.loads(line) for line in noted.read_text().splitlines()] if noted.exists() else []
     print(f"\n{HEADER}")
     for timings in TIMINGS:
-        print(summary(timings, [row for row in rows if row["timings"] == timings]))
+        measured = [row for row in rows if row["timings"] == timings]
+        if measured:
+            print(summary(timings, measured))
+    sys.exit(stopped)
 
 
 def summary(timings: str, failovers: Sequence[Mapping[str, Any]]) -> str:
