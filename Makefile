@@ -24,7 +24,7 @@ test: ## run every gate, quick to slow; GATE=name runs one
 lint: ## run the gates that need no server
 	@$(gates) run --lint
 
-scenario: ## run a scenario of molecule/ from its beginning to its end; SCENARIO=reseed
+scenario: ## run a scenario of molecule/ from its beginning to its end; SCENARIO=shore
 	@$(gates) with python -m tests.gates.containers $(SCENARIO)
 
 bench: ## measure beside community.postgresql, 15 to 30 minutes; writes docs/benchmarks.md

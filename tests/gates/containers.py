@@ -74,7 +74,7 @@ if __name__ == "__main__":
     try:
         _, *scenarios = sys.argv
         if not scenarios:
-            raise GateError("name a folder of molecule/, as in make scenario SCENARIO=reseed")
+            raise GateError("name a folder of molecule/, as in make scenario SCENARIO=shore")
         with lab():
             _test(scenarios)
     except GateError as failure:
