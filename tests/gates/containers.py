@@ -72,7 +72,7 @@ def _run(command: str, scenario: str, *options: str) -> None:
 if __name__ == "__main__":
     adopt_orphans()
     try:
-        _, *scenarios = sys.argv
+        scenarios = sys.argv[1:]
         if not scenarios:
             raise GateError("name a folder of molecule/, as in make scenario SCENARIO=shore")
         with lab():
