@@ -47,6 +47,29 @@ def group_problems(
     return found
 
 
+def quorum_problems(members: Sequence[Facts], number_sync_standbys: int) -> list[str]:
+    """What the monitor would refuse, or should: members have replication_quorum."""
+    quorum = [member for member in members if member["replication_quorum"]]
+    if len(members) > 1 and not quorum:
+        return [
+            (
+                "Every node has pg_auto_failover_replication_quorum: false, so that commits wait for"
+                " nobody, and what was not replicated is lost with the primary. Leave it true for one of"
+                " the standbys at least."
+            )
+        ]
+    standbys = max(len(quorum) - 1, 0)
+    if 0 < number_sync_standbys >= standbys:
+        return [
+            (
+                f"pg_auto_failover_number_sync_standbys is {number_sync_standbys}, which takes"
+                f" {number_sync_standbys + 1} standbys with pg_auto_failover_replication_quorum, so that"
+                f" one of them may be away; there are {standbys}. Lower it, or add nodes."
+            )
+        ]
+    return []
+
+
 def plan(nodes: Sequence[Facts], monitor: Facts) -> dict[str, Any]:
     """Which node begins ('' where there are members already), and every problem as a sentence.
 

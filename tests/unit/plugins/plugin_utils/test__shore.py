@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hmm.pg_replication.plugins.plugin_utils._shore import group_problems, plan
+from ansible_collections.hmm.pg_replication.plugins.plugin_utils._shore import (
+    group_problems,
+    plan,
+    quorum_problems,
+)
 
 GIGABYTE = 10**9
 
@@ -180,3 +184,38 @@ def test_groups() -> None:
         ),
         "b is in the group ships, and cannot be on shore too.",
     ]
+
+
+def members(*quorum: bool) -> list[dict[str, Any]]:
+    return [{"name": f"node{n}", "replication_quorum": each} for n, each in enumerate(quorum)]
+
+
+@pytest.mark.parametrize(
+    ("quorum", "number"),
+    [
+        ((True,), -1),
+        ((False,), -1),
+        ((True, True), 0),
+        ((True, False), -1),
+        ((True, True, True), 1),
+        ((True, True, True, False), 1),
+        ((True, True, True, True), 2),
+    ],
+)
+def test_formations_that_the_monitor_takes(quorum: tuple[bool, ...], number: int) -> None:
+    assert quorum_problems(members(*quorum), number) == []
+
+
+@pytest.mark.parametrize(
+    ("quorum", "number", "expected"),
+    [
+        ((False, False), -1, "Every node has pg_auto_failover_replication_quorum: false"),
+        ((True, True), 1, "is 1, which takes 2 standbys"),
+        ((True, True, False), 1, "so that one of them may be away; there are 1."),
+        ((True, True, True), 2, "is 2, which takes 3 standbys"),
+        ((False,), 1, "there are 0."),
+    ],
+)
+def test_formations_that_it_refuses(quorum: tuple[bool, ...], number: int, expected: str) -> None:
+    (problem,) = quorum_problems(members(*quorum), number)
+    assert expected in problem
