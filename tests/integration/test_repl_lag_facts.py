@@ -355,6 +355,12 @@ def test_a_dark_ship(publisher: Server, ship: Server, major: int) -> None:
         "warning",
         "critical",
     ]
+    assert second["status"] == "critical"
+    severities = [problem["severity"] for problem in second["problems"]]
+    assert severities == sorted(severities)
+    wait_until(
+        lambda: named(facts(publisher)["slots"], SLOT)["active"], "the ship is back and streams"
+    )
 
 
 def test_a_receiver_that_cannot_connect(publisher: Server, ship: Server) -> None:
