@@ -42,8 +42,6 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
-
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._shore import quorum_problems
 
 
@@ -51,11 +49,7 @@ def formation_problems(
     members: Sequence[Mapping[str, Any]], number_sync_standbys: int = -1
 ) -> list[str]:
     """Every problem as a sentence."""
-    booleans = [
-        {**member, "replication_quorum": boolean(member["replication_quorum"])}
-        for member in members
-    ]
-    return quorum_problems(booleans, int(number_sync_standbys))
+    return quorum_problems(members, int(number_sync_standbys))
 
 
 class FilterModule:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ansible_collections.hmm.pg_replication.plugins.module_utils._lag_problems import size
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._preflight import host_problems
 
@@ -49,7 +51,7 @@ def group_problems(
 
 def quorum_problems(members: Sequence[Facts], number_sync_standbys: int) -> list[str]:
     """What the monitor would refuse, or should: members have replication_quorum."""
-    quorum = [member for member in members if member["replication_quorum"]]
+    quorum = [member for member in members if boolean(member["replication_quorum"])]
     if len(members) > 1 and not quorum:
         return [
             (
