@@ -18,6 +18,8 @@ from tests.gates.paths import CACHE
 from tests.gates.processes import GateError
 
 LOG = CACHE / "containers" / "dockerd.log"
+# Where containers are in one group, all of them get as much of a processor as one other session.
+COMMAND = ("dockerd", "--exec-opt=native.cgroupdriver=cgroupfs", "--cgroup-parent=/")
 PATIENCE = 60  # seconds for a daemon to answer, or to end
 INTERVAL = 0.2
 
@@ -37,7 +39,7 @@ def engine() -> Iterator[None]:
     with (
         LOG.open("w") as log,
         subprocess.Popen(
-            ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            COMMAND, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         ) as daemon,
     ):
         try:
