@@ -45,13 +45,13 @@ _value:
     - {name: ship_oslo, addresses: [198.51.100.22], ports: [5432]}
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ansible_collections.hmm.pg_replication.plugins.plugin_utils._firewall import admitted
 
 
-def firewall_peers(added: Iterable[str], names: Collection[str]) -> list[dict[str, Any]]:
+def firewall_peers(added: Iterable[str], names: Iterable[str]) -> list[dict[str, Any]]:
     """The peers of these names."""
     return admitted(added, names)
 

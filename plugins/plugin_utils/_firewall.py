@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 MARK = "pg_replication "
@@ -60,16 +60,17 @@ def changes(peers: Iterable[Mapping[str, Any]], added: Iterable[str]) -> dict[st
     return {"allow": allow, "delete": delete}
 
 
-def admitted(added: Iterable[str], names: Collection[str]) -> list[dict[str, Any]]:
+def admitted(added: Iterable[str], names: Iterable[str]) -> list[dict[str, Any]]:
     """The peers of these names, as the rules of another host have them; in the words of changes().
 
     :param added: the lines of `ufw show added` there.
     """
+    wanted = set(names)
     return [
         {"name": name, "addresses": [door.address], "ports": [door.port]}
         for door, present in sorted(_found(added).items())
         for name in (present or "").split(",")
-        if name in names
+        if name in wanted
     ]
 
 

@@ -40,6 +40,8 @@ B_5432 = {**A_5432, "name": "ship_b"}
 )
 def test_reads_whom_rules_admit(names: list[str], peers: list[dict[str, object]]) -> None:
     assert firewall_peers(ADDED, names) == peers
+    # As Jinja's map gives them, which can be gone through once only.
+    assert firewall_peers(ADDED, iter(names)) == peers
 
 
 def test_the_other_host_then_has_the_same_rules() -> None:
