@@ -9,9 +9,12 @@ python -m tests.gates.containers SCENARIO ... runs these, one after another.
 from __future__ import annotations
 
 import contextlib
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tests.containers import images
 from tests.containers.engine import engine
@@ -20,6 +23,7 @@ from tests.gates.packages import need
 from tests.gates.paths import CACHE, CHECKOUT, TREE
 from tests.gates.processes import GateError, adopt_orphans, beside, end_left_over
 
+FAILURE_LENGTH = 2000
 LANES = (("trixie",), ("shore_bookworm", "link"))
 
 
@@ -46,15 +50,40 @@ def _test(scenarios: Sequence[str]) -> None:
     for scenario in scenarios:
         print(f"\n--- molecule: {scenario}", flush=True)
         begin = time.monotonic()
+        log = CACHE / "containers" / scenario / "ansible.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        _run("destroy", scenario)
+        log.write_text("")
         try:
-            _run("test", scenario)
-        except BaseException:
+            # Hosts on which something failed are asked before they go.
+            _run("test", scenario, "--destroy=never", log=log)
+        except GateError as failure:
+            _show_journals(scenario)
+            raise GateError(f"{failure}: {scenario}\n\n{failed(log.read_text())}") from None
+        finally:
             _run("destroy", scenario)
-            raise
         print(f"--- molecule: {scenario} passed in {time.monotonic() - begin:.0f} s", flush=True)
 
 
-def _run(command: str, scenario: str, *options: str) -> None:
+def _show_journals(scenario: str) -> None:
+    """Print what the scenario's hosts said last."""
+    names = ["docker", "ps", "--format={{.Names}}", f"--filter=name=^hmm-{scenario}-"]
+    for name in subprocess.run(names, check=True, capture_output=True, text=True).stdout.split():
+        print(f"\n--- the journal of {name}", flush=True)
+        words = ["docker", "exec", name, "journalctl", "--no-pager", "--no-hostname", "--lines=60"]
+        subprocess.run(words, check=False, stdin=subprocess.DEVNULL)
+
+
+def failed(log: str) -> str:
+    """The task that failed in the last playbook, and the begin of what it said."""
+    playbook = log.rpartition("PLAY RECAP")[0].rpartition("PLAY RECAP")[2]
+    for part in reversed(playbook.split("TASK [")):
+        if said := re.search(r"(?:fatal|failed): \[.*", part, re.DOTALL):
+            return f"TASK [{part.splitlines()[0].rstrip(' *')}\n{said[0][:FAILURE_LENGTH]}"
+    return ""
+
+
+def _run(command: str, scenario: str, *options: str, log: Path | None = None) -> None:
     main = environment("main")
     (dependencies,) = main.root.glob("lib/python3*/site-packages")
     main.run(
@@ -65,6 +94,7 @@ def _run(command: str, scenario: str, *options: str) -> None:
             "ANSIBLE_COLLECTIONS_PATH": f"{TREE}:{dependencies}",
             "MOLECULE_COMMAND_BORDERS": "0",
             "PYTHONUNBUFFERED": "1",  # what is seen in a log is what happens
+            **({"ANSIBLE_LOG_PATH": str(log)} if log else {}),
         },
     )
 
