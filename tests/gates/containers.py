@@ -75,11 +75,13 @@ def _show_journals(scenario: str) -> None:
 
 
 def failed(log: str) -> str:
-    """The task that failed in the last playbook, and the begin of what it said."""
-    playbook = log.rpartition("PLAY RECAP")[0].rpartition("PLAY RECAP")[2]
+    """The task that failed in the last playbook, and the beginning of what it said."""
+    said = re.sub(r"^\S+ \S+ p=\d+ u=\S+ n=ansible \w+\| ?", "", log, flags=re.MULTILINE)
+    playbook = said.rpartition("PLAY RECAP")[0].rpartition("PLAY RECAP")[2]
     for part in reversed(playbook.split("TASK [")):
-        if said := re.search(r"(?:fatal|failed): \[.*", part, re.DOTALL):
-            return f"TASK [{part.splitlines()[0].rstrip(' *')}\n{said[0][:FAILURE_LENGTH]}"
+        if found := re.search(r"(?:fatal|failed): \[.*", part, re.DOTALL):
+            told = found[0].strip()[:FAILURE_LENGTH]
+            return f"TASK [{part.splitlines()[0].rstrip(' *')}\n{told}"
     return ""
 
 
