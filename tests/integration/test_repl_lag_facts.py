@@ -374,6 +374,7 @@ def test_a_receiver_that_cannot_connect(publisher: Server, ship: Server) -> None
     assert told(found, "receiver") == [
         "warning: The standby is not connected to its primary: no walreceiver runs."
     ]
+    assert found["receiver"]["replay_lag_bytes"] == 0
     wait_until(
         lambda: facts(ship)["receiver"]["status"] == "streaming", "the standby streams again"
     )
